@@ -8,8 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'Json', 'print_table', 'print_evaluation', 'write_json',
            'labelling', 'train', 'evaluate', 'write_answers', 'predict', 'demo', 'options', 'main']
 
-# %% ../nbs/70_cli.ipynb #fba5584d
-import json, sys
+# %% ../nbs/70_cli.ipynb #8f48dcfd
+import json, sys, warnings
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -17,18 +17,19 @@ import typer
 
 from .errors import FishlearnError
 
-# %% ../nbs/70_cli.ipynb #d6c59f96
+# %% ../nbs/70_cli.ipynb #afb57d7a
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Tell species apart in photographs.")
 
 def print_table(
     rows,               # rows of cells, shown as text
     columns: list,      # headings
+    numbers=range(1, 99),   # columns that stand to the right
 ):
-    "Print a table; numbers stand to the right."
+    "Print a table."
     from rich.console import Console
     from rich.table import Table
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, c in enumerate(columns): table.add_column(c, justify="left" if i == 0 else "right", overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for i, c in enumerate(columns): table.add_column(c, justify="right" if i in numbers else "left", overflow="fold")
     for r in rows: table.add_row(*map(str, r))
     Console().print(table)
 
@@ -66,7 +67,7 @@ def labelling(
     if label_re and label_col: raise ArgumentError("Label photos by --label-re or by --label-col, not by both.")
     return label_re or label_col
 
-# %% ../nbs/70_cli.ipynb #f9e8dc2e
+# %% ../nbs/70_cli.ipynb #c40c3a16
 @app.command()
 def train(
     photos: Photos,
@@ -90,8 +91,7 @@ def train(
     from fishlearn.artifact import check_target
     check_target(out, force)
     from fishlearn.core import train_species_model
-    from fishlearn.models import DEFAULT_ARCH
-    model = train_species_model(photos, labelling(label_re, label_col), path_col, group_col, arch or DEFAULT_ARCH, recipe, epochs, size,
+    model = train_species_model(photos, labelling(label_re, label_col), path_col, group_col, arch, recipe, epochs, size,
                                 valid=valid, test=test, split=split, seed=seed, weights=weights)
     if model.metrics: print_evaluation(model.metrics)
     print(f"saved {model.save(out, force)}")
@@ -113,7 +113,7 @@ def evaluate(
     for r in e.most_confused().head(5).itertuples(): print(f"  {r.photos} × {r.actual} taken for {r.predicted}")
     write_json(e.metrics(), json_file)
 
-# %% ../nbs/70_cli.ipynb #94424238
+# %% ../nbs/70_cli.ipynb #1243a579
 def write_answers(
     table,          # from `SpeciesModel.predict`
     file: Path,     # csv to write
@@ -133,9 +133,9 @@ def predict(
     from fishlearn.core import SpeciesModel
     table = SpeciesModel.load(model).predict(photos, top)
     other = [", ".join(f"{s} {p:.2f}" for s, p in row[:2] if p >= .005) for row in table.alternatives]
-    rows = [(r.path, r.species or f"— {r.reason}", "" if r.reason else f"{r.probability:.2f}", o) for r, o in zip(table.itertuples(), other)]
+    rows = [(r.path, r.reason or r.species, "" if r.reason else f"{r.probability:.2f}", o) for r, o in zip(table.itertuples(), other)]
     if csv: write_answers(table, csv)
-    else: print_table(rows, ["photo", "species", "probability", "or else"])
+    else: print_table(rows, ["photo", "species", "probability", "or else"], numbers=[2])
     if (table.reason != "").all(): raise typer.Exit(1)
 
 # %% ../nbs/70_cli.ipynb #d6c89e91
@@ -159,7 +159,7 @@ def demo(
     model.save(folder / "model")
     print(f"\nthe model, its card and its pictures: {folder / 'model'}\ntry: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")
 
-# %% ../nbs/70_cli.ipynb #fccf62c7
+# %% ../nbs/70_cli.ipynb #1e0d682e
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -175,6 +175,7 @@ def main(
 ):
     "Run a command; exit with its status."
     words = sys.argv[1:] if args is None else args
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try: app(words)
     except FishlearnError as e:
         if "--debug" in words: raise

@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 __all__ = ['tell_photos', 'tell_split', 'SpeciesModel', 'attach_learner', 'trained_on', 'evaluate', 'identified_sheet', 'save',
            'held_out', 'prepare_photos', 'train_species_model']
 
-# %% ../nbs/00_core.ipynb #8ace5b2e
+# %% ../nbs/00_core.ipynb #7d023c34
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from .artifact import ModelFiles, load_files, save_files
-from .errors import ArgumentError, JobError, choose
-from .models import DEFAULT_ARCH, check_arch
-from .photos import photo_table
-from .predict import answer_table, list_photos, predict_photos
+from .errors import JobError, choose
+from .photos import photo_pixels, photo_table
+from .predict import answer_table, list_photos, onnx_engine, predict_photos, torch_engine
 
 # %% ../nbs/00_core.ipynb #7c696fcd
 def tell_photos(
@@ -46,17 +45,20 @@ def tell_split(
     if len(parts) == 1: return "all of them train; nothing is held out, so there will be no figure"
     return ", ".join(parts) + (f"\n  trained on but not evaluated, too few photos or groups: {', '.join(blind)}" if blind else "")
 
-# %% ../nbs/00_core.ipynb #82ee6aa8
+# %% ../nbs/00_core.ipynb #3a747eb1
 @dataclass
 class SpeciesModel(ModelFiles):
     "A trained classifier: predicts, evaluates, saves, and holds the fastai Learner."
     evaluation: object = None   # `Evaluation` on the held-out photos of its own training
 
     def probabilities(self,
-        photos: list            # paths or open images
-    ) -> tuple:                 # probabilities (n, species), NaN where unreadable; and n reasons
+        photos: list,           # paths or open images
+        read=None               # function from photo to pixels; by default decodes the photo
+    ) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
         "Probabilities of all species."
-        return predict_photos(self.net, photos, *(self.settings[k] for k in ("size", "mean", "std")))
+        engine = torch_engine(self.net) if self.trained is not None or not (self.folder / "model.onnx").is_file() else onnx_engine(self.folder / "model.onnx")
+        s = self.settings
+        return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, s["size"])), s["mean"], s["std"])
 
     def predict(self,
         photos,                 # a path, a folder, or a list of these
@@ -91,7 +93,7 @@ def _get_learn(self):
 
 SpeciesModel.learn = property(_get_learn, lambda self, learn: setattr(self, "_learn", learn))
 
-# %% ../nbs/00_core.ipynb #600cc5fe
+# %% ../nbs/00_core.ipynb #1a8e0540
 def trained_on(
     model: SpeciesModel,
     paths: list,            # photos
@@ -113,13 +115,13 @@ def evaluate(
     table = table.assign(reason=table.reason.mask((table.status == "ok") & ~table.label.isin(self.classes), "the model does not know this species"))
     use = table.reason == ""
     if not use.any(): raise JobError(f"None of the {len(table)} photos can be evaluated; the first one: {table.reason.iloc[0]}.")
-    p, reasons = self.probabilities(table.path[use].tolist())
+    found, reasons = self.probabilities(table.path[use].tolist())
     table.loc[use, "reason"] = reasons
     table["status"] = np.where(table.reason == "", "ok", np.where(table.status == "ok", "left out", table.status))
     print(tell_photos(table))
-    rows, good = table[table.reason == ""], np.array(reasons) == ""
+    rows, p = table[table.reason == ""], [f for f in found if f is not None]
     if seen := trained_on(self, rows.path): print(f"Take care: {seen} of these photos were trained on, so the figures flatter.")
-    return Evaluation(p[good], rows.label.map(self.classes.index), self.classes, rows.path.tolist(), table[table.reason != ""])
+    return Evaluation(np.stack(p), rows.label.map(self.classes.index), self.classes, rows.path.tolist(), table[table.reason != ""])
 
 SpeciesModel.evaluate = evaluate
 
@@ -147,17 +149,18 @@ def save(
 
 SpeciesModel.save = save
 
-# %% ../nbs/00_core.ipynb #69fdaa01
+# %% ../nbs/00_core.ipynb #56d868bc
 def held_out(
-    learn,                  # trained Learner
-    table: pd.DataFrame,    # photo table with `split`
+    model: SpeciesModel,    # just trained
+    store,                  # its decoded photos
 ):                          # `Evaluation` on the test photos, else the validation photos, else None
-    "Evaluate a learner on the photos it was not trained on."
+    "Evaluate a model on the photos it was not trained on."
     from fishlearn.interpret import Evaluation
+    table = model.photos
     rows = table[table.split == ("test" if (table.split == "test").any() else "valid")]
     if rows.empty: return None
-    probabilities, targets = learn.get_preds(dl=learn.dls.test_dl(rows, with_labels=True))
-    return Evaluation(probabilities.numpy(), targets.numpy(), list(learn.dls.vocab), rows.path.tolist())
+    p, _ = model.probabilities(rows.path.tolist(), lambda path: np.asarray(store.open(path)))
+    return Evaluation(np.stack(p), rows.label.map(model.classes.index), model.classes, rows.path.tolist())
 
 def prepare_photos(
     photos, label, path, group,         # as for `train_species_model`
@@ -175,13 +178,13 @@ def prepare_photos(
     print(tell_photos(table), tell_split(table), sep="\n")
     return table, store, kind
 
-# %% ../nbs/00_core.ipynb #38f481a0
+# %% ../nbs/00_core.ipynb #e627c309
 def train_species_model(
     photos,                     # a folder, a csv, a DataFrame
     label=None,                 # folder: pattern on the file name, or function; table: column
     path: str = "path",         # table: column with the path
     group: str = None,          # table: column with what must not be split, such as a boat trip
-    arch: str = DEFAULT_ARCH,   # backbone, any timm model
+    arch: str = None,           # backbone, any timm model; by default the one whose weights came with the package
     recipe: str = "probe",      # `probe` (minutes) or `finetune`
     epochs: int = None,         # passes over the photos, for recipes that make any
     size: int = 256,            # side of the square the network sees, px
@@ -197,18 +200,18 @@ def train_species_model(
     from fastai.vision.augment import aug_transforms
     from fishlearn.hardware import best_device
     from fishlearn.loaders import species_loaders
-    from fishlearn.models import create_body, normalisation
+    from fishlearn.models import DEFAULT_ARCH, create_body, normalisation
     from fishlearn.training import RECIPES, species_learner, train
-    check_arch(arch), choose(recipe, RECIPES, "recipe")
+    body, recipe = create_body(arch or DEFAULT_ARCH), choose(recipe, RECIPES, "recipe")
     table, store, split = prepare_photos(photos, label, path, group, size, valid, test, split or (group and "group"), seed)
     set_seed(seed, reproducible=True)
-    mean, std = normalisation(create_body(arch))
+    mean, std = normalisation(body)
     classes = sorted(table.label[table.split == "train"].unique())
     dls = species_loaders(table, store, classes, mean, std, bs, aug_transforms(), best_device())
-    learn = species_learner(dls, arch, weights)
+    learn = species_learner(dls, arch or DEFAULT_ARCH, weights)
     history = train(learn, recipe, epochs)
-    evaluation = held_out(learn, table)
-    settings = dict(arch=arch, size=size, mean=list(mean), std=list(std), recipe=recipe, epochs=epochs, split=split, valid=valid, test=test, seed=seed)
-    model = SpeciesModel(learn.model, classes, settings, evaluation and evaluation.metrics(), table, history, evaluation=evaluation)
-    model.learn = learn
+    settings = dict(arch=arch or DEFAULT_ARCH, size=size, mean=list(mean), std=list(std), recipe=recipe, epochs=epochs, split=split, valid=valid, test=test, seed=seed)
+    model = SpeciesModel(classes, settings, photos=table, history=history, trained=learn.model)
+    model.learn, model.evaluation = learn, held_out(model, store)
+    model.metrics = model.evaluation and model.evaluation.metrics()
     return model

@@ -88,7 +88,7 @@ def metrics(
                 ece=calibration_error(e.probabilities.max(1), right),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40_interpret.ipynb #8b22256f
+# %% ../nbs/40_interpret.ipynb #b9bbaa55
 def most_confused(
     e: Evaluation,
     min_val: int = 1,       # leave out pairs mixed up less often
@@ -104,7 +104,8 @@ def plot_confusion(
     "Confusion matrix: rows are the true species, columns the answers."
     counts, n = confusion_matrix(e.targets, e.predicted, labels=range(len(e.classes))), len(e.classes)
     side = max(4, min(16, 2 + .42 * n))
-    fig, ax = plt.subplots(figsize=(side, side), layout="constrained")
+    fig = plt.Figure(figsize=(side, side), layout="constrained")
+    ax = fig.subplots()
     ax.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts): ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=8, color="white" if counts[i, j] > counts[i].sum() / 2 else "black")
     ax.set_xticks(range(n), e.classes, rotation=90)
@@ -124,7 +125,7 @@ def top_losses(
     return pd.DataFrame(dict(path=[e.paths[i] for i in worst], actual=name(e.targets[worst]), predicted=name(e.predicted[worst]),
                              loss=-np.log(np.maximum(own[worst], 1e-12)), probability=own[worst]))
 
-# %% ../nbs/40_interpret.ipynb #66e219a0
+# %% ../nbs/40_interpret.ipynb #50527360
 def photo_sheet(
     paths,              # photos
     titles,             # one a photo
@@ -133,7 +134,8 @@ def photo_sheet(
 ):                      # matplotlib figure
     "A sheet of photos with a title each."
     rows = -(-len(paths) // cols)
-    fig, axes = plt.subplots(rows, cols, figsize=(2.2 * cols, 2.5 * rows), squeeze=False, layout="constrained")
+    fig = plt.Figure(figsize=(2.2 * cols, 2.5 * rows), layout="constrained")
+    axes = fig.subplots(rows, cols, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
     for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths)):
         ax.imshow(photo_pixels(p, 160))
