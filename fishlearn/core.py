@@ -34,7 +34,7 @@ def tell_photos(
         lines.append(f"  {reason}: {', '.join(rows.path[:show])}{more}")
     return "\n".join(lines)
 
-# %% ../nbs/00_core.ipynb #163a8d6d
+# %% ../nbs/00_core.ipynb #8949e601
 def tell_split(
     table: pd.DataFrame,    # photo table with `split`
 ) -> str:                   # one or two lines
@@ -43,7 +43,7 @@ def tell_split(
     parts = [f"{n} {name}" for name in ("train", "valid", "test") if (n := (table.split == name).sum())]
     blind = not_evaluated(table)
     if len(parts) == 1: return "all of them train; nothing is held out, so there will be no figure"
-    return ", ".join(parts) + (f"\n  trained on but not evaluated, too few photos or groups: {', '.join(blind)}" if blind else "")
+    return f"split: {', '.join(parts)}" + (f"\n  trained on but not evaluated, too few photos or groups: {', '.join(blind)}" if blind else "")
 
 # %% ../nbs/00_core.ipynb #3a747eb1
 @dataclass
