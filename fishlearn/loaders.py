@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/loaders.html.md"""
 __all__ = ['PhotoStore', 'decode_one', 'decode_photos', 'photo_path', 'OpenPhoto', 'species_block', 'species_loaders',
            'remaining_loaders']
 
-# %% ../nbs/20_loaders.ipynb #cdecaf42
+# %% ../nbs/20_loaders.ipynb #45093660
 import hashlib, os, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from fasttransform import Transform
 from tqdm.auto import tqdm
 
 from .errors import JobError
-from .photos import photo_pixels
+from .photos import leave_out, photo_pixels
 
 # %% ../nbs/20_loaders.ipynb #625547b8
 @dataclass
@@ -45,7 +45,7 @@ class PhotoStore:
     @classmethod
     def empty(cls, size): return cls(size, np.zeros((0, size, size, 3), np.uint8), {})
 
-# %% ../nbs/20_loaders.ipynb #94dff620
+# %% ../nbs/20_loaders.ipynb #0ee3c327
 def decode_one(
     photo: str,             # path
     out: np.ndarray,        # row of the store to fill, shape (size, size, 3)
@@ -68,8 +68,7 @@ def decode_photos(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(tqdm(pool.map(decode_one, paths, pixels), "decode photos", len(paths), leave=False, delay=1))
     hashes, reasons = (pd.Series(c, table.index[table.status == "ok"], object) for c in zip(*results))
-    broken = reasons.reindex(table.index, fill_value="") != ""
-    table = table.assign(status=table.status.mask(broken, "unreadable"), reason=table.reason.mask(broken, reasons), sha256=hashes)
+    table = leave_out(table.assign(sha256=hashes), lambda t: reasons.reindex(t.index, fill_value="") != "", "unreadable", reasons)
     return table, PhotoStore(size, pixels, {p: i for i, p in enumerate(paths)})
 
 # %% ../nbs/20_loaders.ipynb #2bf58c88

@@ -53,15 +53,16 @@ def decode_ahead(
             if len(queue) > 2: yield [f.result() for f in queue.popleft()]
         for batch in queue: yield [f.result() for f in batch]
 
-# %% ../nbs/51_predict.ipynb #d9734a92
+# %% ../nbs/51_predict.ipynb #477bd12a
 def torch_engine(
     net,                # `nn.Sequential(body, head)`
 ):                      # function: float32 (n, 3, h, w) → logits (n, species)
     "Run a PyTorch network."
     import torch
     from fishlearn.hardware import best_device
+    from fishlearn.models import fold_batchnorm
     device = best_device()
-    net = net.eval().to(device, memory_format=torch.channels_last)
+    net = fold_batchnorm(net.eval().to(device, memory_format=torch.channels_last))
     @torch.inference_mode()
     def run(x): return net(torch.from_numpy(x).to(device, memory_format=torch.channels_last)).float().cpu().numpy()
     return run

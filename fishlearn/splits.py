@@ -6,13 +6,14 @@ Docs: https://fishlearn.github.io/fishlearn/splits.html.md"""
 
 # %% auto #0
 __all__ = ['SPLIT_KINDS', 'split_units', 'draw_share', 'hold_out', 'split_kind', 'draw_split', 'split_photos', 'drop_untrained',
-           'not_evaluated', 'check_species']
+           'not_evaluated', 'tell_split', 'check_species']
 
-# %% ../nbs/13_splits.ipynb #01514dcd
+# %% ../nbs/13_splits.ipynb #49415699
 import numpy as np
 import pandas as pd
 
 from .errors import ArgumentError, JobError, choose
+from .photos import leave_out
 
 # %% ../nbs/13_splits.ipynb #8c095b50
 def split_units(
@@ -94,14 +95,14 @@ def split_photos(
     table = table.assign(split=split.reindex(table.index).astype(object).where(table.status == "ok", None))
     return drop_untrained(table)
 
-# %% ../nbs/13_splits.ipynb #b7dce65b
+# %% ../nbs/13_splits.ipynb #23aac356
 def drop_untrained(
     table: pd.DataFrame,    # photo table with `split`
 ) -> pd.DataFrame:          # the same, photos of species without a training photo marked
     "Leave out held-out photos of species that are not trained on."
     trained = table.label[table.split == "train"].unique()
-    stray = (table.status == "ok") & ~table.label.isin(trained)
-    return table.assign(status=table.status.mask(stray, "untrained"), split=table.split.mask(stray, None), reason=table.reason.mask(stray, "no training photo of this species"))
+    table = leave_out(table, lambda t: ~t.label.isin(trained), "untrained", "no training photo of this species")
+    return table.assign(split=table.split.where(table.status == "ok", None))
 
 # %% ../nbs/13_splits.ipynb #ddb4800a
 def not_evaluated(
@@ -110,6 +111,16 @@ def not_evaluated(
     "Species of which no photo is held out."
     held = set(table.label[table.split.isin(["valid", "test"])])
     return sorted(set(table.label[table.split == "train"]) - held)
+
+# %% ../nbs/13_splits.ipynb #6d10df2f
+def tell_split(
+    table: pd.DataFrame,    # photo table with `split`
+) -> str:                   # one or two lines
+    "How many photos train and how many are held out, and which species cannot be judged."
+    parts = [f"{n} {name}" for name in ("train", "valid", "test") if (n := (table.split == name).sum())]
+    blind = not_evaluated(table)
+    if len(parts) == 1: return "all of them train; nothing is held out, so there will be no figure"
+    return f"split: {', '.join(parts)}" + (f"\n  trained on but not evaluated, too few photos or groups: {', '.join(blind)}" if blind else "")
 
 # %% ../nbs/13_splits.ipynb #d3507270
 def check_species(

@@ -6,9 +6,9 @@ Docs: https://fishlearn.github.io/fishlearn/training.html.md"""
 
 # %% auto #0
 __all__ = ['RECIPES', 'layer_groups', 'fastai_arch', 'species_learner', 'wrap_learner', 'photo_views', 'photo_features',
-           'fit_linear', 'probe', 'fit_stage', 'finetune', 'train']
+           'fit_linear', 'probe', 'fit_stage', 'finetune', 'train', 'fit_photos']
 
-# %% ../nbs/33_training.ipynb #f39bd650
+# %% ../nbs/33_training.ipynb #7928c6c4
 import time
 from functools import cache, partial
 
@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 from fastai.learner import Learner
 from fastai.metrics import accuracy
-from fastai.torch_core import params
+from fastai.torch_core import params, set_seed
+from fastai.vision.augment import aug_transforms
 from fastai.vision.learner import model_meta, vision_learner
 from fastcore.basics import noop
 from fastcore.foundation import L
@@ -28,8 +29,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .errors import ArgumentError
-from .hardware import precision, quickest_precision
-from .models import DEFAULT_ARCH, create_body, create_head, pretrained_body
+from .hardware import best_device, precision, quickest_precision
+from .loaders import species_loaders
+from .models import DEFAULT_ARCH, create_body, create_head, fold_batchnorm, pretrained_body
 
 # %% ../nbs/33_training.ipynb #320dac00
 def layer_groups(
@@ -80,7 +82,7 @@ def photo_views(
     closer = lambda part: F.interpolate(part, size=(h, w), mode="bilinear", align_corners=False)
     return [x, x.flip(3), closer(x[..., :a, :b]), closer(x[..., h - a:, w - b:]).flip(3)]
 
-# %% ../nbs/33_training.ipynb #0275247a
+# %% ../nbs/33_training.ipynb #574815c0
 @torch.inference_mode()
 def photo_features(
     learn: Learner,         # its body is `learn.model[0]`
@@ -88,7 +90,7 @@ def photo_features(
     views=photo_views,      # batch → list of batches
 ) -> tuple:                 # features (views, n, d) and targets (n,), both on the CPU
     "Features of every view of every photo, and the species."
-    dl, body = learn.dls.test_dl(items, with_labels=True), learn.model[0].eval()
+    dl, body = learn.dls.test_dl(items, with_labels=True), fold_batchnorm(learn.model[0].eval())
     dtype, features, targets = None, [], []
     for x, y in tqdm(dl, "compute features", leave=False, delay=1):
         batches = [v.as_subclass(torch.Tensor).contiguous(memory_format=torch.channels_last) for v in views(x)]
@@ -165,3 +167,22 @@ def train(
     if epochs is None: return RECIPES[recipe](learn)
     if recipe == "probe": raise ArgumentError("The recipe 'probe' makes no passes over the photos; leave out epochs, or take recipe 'finetune'.")
     return RECIPES[recipe](learn, epochs=epochs)
+
+# %% ../nbs/33_training.ipynb #be61e597
+def fit_photos(
+    table: pd.DataFrame,        # photo table with `split`
+    store,                      # `PhotoStore` of its photos
+    arch: str,                  # name of a timm model
+    mean, std,                  # normalisation of the backbone
+    recipe: str = "probe",      # a key of `RECIPES`
+    epochs: int = None,         # passes over the photos, where the recipe makes any
+    bs: int = 32,               # photos a batch
+    seed: int = 0,              # of everything random
+    weights=None,               # file of weights for the body
+) -> tuple:                     # Learner and history
+    "Train on the `train` rows of a photo table."
+    set_seed(seed, reproducible=True)
+    classes = sorted(table.label[table.split == "train"].unique())
+    dls = species_loaders(table, store, classes, mean, std, bs, aug_transforms(), best_device())
+    learn = species_learner(dls, arch, weights)
+    return learn, train(learn, recipe, epochs)
