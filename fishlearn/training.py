@@ -6,9 +6,9 @@ Docs: https://fishlearn.github.io/fishlearn/training.html.md"""
 
 # %% auto #0
 __all__ = ['RECIPES', 'layer_groups', 'fastai_arch', 'species_learner', 'wrap_learner', 'photo_views', 'photo_features',
-           'fit_linear', 'probe', 'fit_stage', 'finetune', 'train', 'fit_photos']
+           'fit_linear', 'probe', 'fit_stage', 'finetune', 'check_recipe', 'train', 'fit_photos']
 
-# %% ../nbs/33_training.ipynb #7928c6c4
+# %% ../nbs/33_training.ipynb #ae36b5e5
 import time
 from functools import cache, partial
 
@@ -28,12 +28,12 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .errors import ArgumentError
+from .errors import ArgumentError, choose
 from .hardware import best_device, precision, quickest_precision
 from .loaders import species_loaders
 from .models import DEFAULT_ARCH, create_body, create_head, fold_batchnorm, pretrained_body
 
-# %% ../nbs/33_training.ipynb #320dac00
+# %% ../nbs/33_training.ipynb #df84f022
 def layer_groups(
     model,              # `nn.Sequential(body, head)`
 ) -> L:                 # three lists of parameters
@@ -60,16 +60,16 @@ def species_learner(
     "A `vision_learner` with our body and head."
     head = create_head(create_body(arch).num_features, len(dls.vocab))
     learn = vision_learner(dls, fastai_arch(arch, weights), normalize=False, custom_head=head, init=None, metrics=accuracy, **kwargs)
-    learn.model.to(memory_format=torch.channels_last)
+    learn.model.to(dls.device, memory_format=torch.channels_last)
     return learn
 
-# %% ../nbs/33_training.ipynb #f3d04f12
+# %% ../nbs/33_training.ipynb #4dda1982
 def wrap_learner(
     net,                # `nn.Sequential(body, head)`
     dls,                # `DataLoaders` from `species_loaders`
 ) -> Learner:
     "A Learner over an existing network."
-    return Learner(dls, net, splitter=layer_groups, metrics=accuracy)
+    return Learner(dls, net.to(dls.device), splitter=layer_groups, metrics=accuracy)
 
 # %% ../nbs/33_training.ipynb #6b33a7ab
 def photo_views(
@@ -114,7 +114,7 @@ def fit_linear(
     weight[fit.classes_], offset[fit.classes_] = rows, bias
     return weight, offset
 
-# %% ../nbs/33_training.ipynb #a0c5f5ae
+# %% ../nbs/33_training.ipynb #2b98bdc4
 @torch.no_grad()
 def probe(
     learn: Learner,         # trained in place
@@ -122,12 +122,13 @@ def probe(
     views=photo_views,      # batch → list of batches
 ) -> pd.DataFrame:          # one row: `stage`, `epoch`, `train_loss`, `seconds`
     "Fit the head on features of the frozen body."
-    start, head = time.perf_counter(), learn.model[1].eval()
+    start, head = time.perf_counter(), learn.model[1].eval().cpu()
     features, targets = photo_features(learn, learn.dls.train.items, views)
     x, y = head[0](features.flatten(0, 1)), targets.repeat(len(features))
     weight, bias = fit_linear(x.numpy(), y.numpy(), len(learn.dls.vocab), C / len(features))
     for p, value in ((head[-1].weight, weight), (head[-1].bias, bias)): p.copy_(torch.from_numpy(value))
     loss = F.cross_entropy(F.linear(x, *(torch.from_numpy(v).float() for v in (weight, bias))), y).item()
+    head.to(learn.dls.device)
     return pd.DataFrame([dict(stage="probe", epoch=0, train_loss=loss, seconds=round(time.perf_counter() - start, 1))])
 
 # %% ../nbs/33_training.ipynb #9eaf44cb
@@ -155,25 +156,36 @@ def finetune(
     learn.unfreeze()
     return pd.concat([first, fit_stage(learn, "unfrozen", epochs, slice(lr / 400, lr / 4))], ignore_index=True)
 
-# %% ../nbs/33_training.ipynb #212da3d6
+# %% ../nbs/33_training.ipynb #1f739f6d
 RECIPES = dict(probe=probe, finetune=finetune)
 
+def check_recipe(
+    recipe: str,                # a key of `RECIPES`
+    epochs: int = None,         # passes over the photos
+) -> str:                       # the recipe
+    "Refuse a recipe that does not exist or cannot do what is asked, before any work is done."
+    choose(recipe, RECIPES, "recipe")
+    if epochs is not None and recipe == "probe": raise ArgumentError("The recipe 'probe' makes no passes over the photos; leave out epochs, or take recipe 'finetune'.")
+    if epochs is not None and epochs < 1: raise ArgumentError(f"{epochs} epochs train nothing; write epochs=1 or more.")
+    return recipe
+
+# %% ../nbs/33_training.ipynb #17bc6825
 def train(
     learn: Learner,             # trained in place
     recipe: str = "probe",      # a key of `RECIPES`
     epochs: int = None,         # passes over the photos, where the recipe makes any
 ) -> pd.DataFrame:              # history
     "Run a recipe."
-    if epochs is None: return RECIPES[recipe](learn)
-    if recipe == "probe": raise ArgumentError("The recipe 'probe' makes no passes over the photos; leave out epochs, or take recipe 'finetune'.")
-    return RECIPES[recipe](learn, epochs=epochs)
+    check_recipe(recipe, epochs)
+    return RECIPES[recipe](learn) if epochs is None else RECIPES[recipe](learn, epochs=epochs)
 
-# %% ../nbs/33_training.ipynb #be61e597
+# %% ../nbs/33_training.ipynb #8abae598
 def fit_photos(
     table: pd.DataFrame,        # photo table with `split`
     store,                      # `PhotoStore` of its photos
     arch: str,                  # name of a timm model
-    mean, std,                  # normalisation of the backbone
+    mean,                       # normalisation of the backbone: mean a channel
+    std,                        # and standard deviation
     recipe: str = "probe",      # a key of `RECIPES`
     epochs: int = None,         # passes over the photos, where the recipe makes any
     bs: int = 32,               # photos a batch
