@@ -107,7 +107,7 @@ class ModelFiles:
         if self.trained is None: self.trained = load_net(self.folder, self.settings["arch"], len(self.classes))
         return self.trained
 
-# %% ../nbs/50_artifact.ipynb #e356c45d
+# %% ../nbs/50_artifact.ipynb #81202f89
 def load_net(
     folder,             # model folder
     arch: str,          # backbone
@@ -128,12 +128,12 @@ def write_graph(
 ):
     "Write a network as an ONNX graph for any number of photos."
     import torch
-    x, cpu = torch.zeros(2, 3, size, size), next(net.parameters()).device
+    x, home = torch.zeros(2, 3, size, size), next(net.parameters()).device
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"], dynamo=False,
                           dynamic_axes=dict(photos={0: "n"}, logits={0: "n"}))
-    net.to(cpu)
+    net.to(home)
 
 # %% ../nbs/50_artifact.ipynb #6e39a601
 def weights_hash(
