@@ -1,6 +1,5 @@
 "Render the site without Quarto: nbdev processes the notebooks, smalldocs renders them, a broken link fails."
 import json, re, shutil, subprocess, sys
-from pathlib import Path
 
 import yaml
 from nbdev.config import get_config, nbpath2html

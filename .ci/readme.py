@@ -1,6 +1,5 @@
 "Make README.md from nbs/index.ipynb; with --check only say whether it is fresh."
 import re, sys
-from pathlib import Path
 
 import nbformat
 from nbconvert import MarkdownExporter

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/interpret.html.md"""
 # %% auto #0
 __all__ = ['wilson', 'calibration_error', 'Evaluation', 'photo_sheet']
 
-# %% ../nbs/40_interpret.ipynb #854e3838
+# %% ../nbs/40_interpret.ipynb #bc867386
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from scipy.stats import binomtest
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from .errors import ArgumentError
 from .photos import photo_pixels
@@ -139,7 +139,7 @@ def top_losses(
     return pd.DataFrame(dict(path=[self.paths[i] for i in worst], actual=name(self.targets[worst]), predicted=name(self.predicted[worst]),
                              loss=-np.log(own[worst]), probability=own[worst]))
 
-# %% ../nbs/40_interpret.ipynb #2e89f9ff
+# %% ../nbs/40_interpret.ipynb #83214612
 def photo_sheet(
     paths,              # photos
     titles,             # one a photo
@@ -147,7 +147,7 @@ def photo_sheet(
     cols: int = 5,      # photos a row
 ):                      # matplotlib figure
     "A sheet of photos with a title each."
-    rows = -(-len(paths) // cols)
+    rows = max(1, -(-len(paths) // cols))
     fig = plt.Figure(figsize=(2.2 * cols, 2.5 * rows), layout="constrained")
     axes = fig.subplots(rows, cols, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()

@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/predict.html.md"""
 __all__ = ['expand', 'list_photos', 'pixels_or_reason', 'decode_ahead', 'torch_engine', 'onnx_engine', 'normalise', 'softmax',
            'predict_photos', 'answer_table']
 
-# %% ../nbs/51_predict.ipynb #7b99583f
+# %% ../nbs/51_predict.ipynb #d0d403c4
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .errors import ArgumentError, JobError, choose
-from .photos import find_photos, photo_pixels, read_table
+from .photos import find_photos, read_table
 
 # %% ../nbs/51_predict.ipynb #e9c5fe49
 def expand(
