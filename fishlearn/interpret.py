@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/interpret.html.md"""
 # %% auto #0
 __all__ = ['wilson', 'calibration_error', 'Evaluation', 'photo_sheet']
 
-# %% ../nbs/40_interpret.ipynb #bc867386
+# %% ../nbs/40_interpret.ipynb #3a345e3e
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from .errors import ArgumentError
-from .photos import photo_pixels
+from .reading import photo_pixels
 
 # %% ../nbs/40_interpret.ipynb #bffc0d88
 def wilson(
@@ -73,6 +73,28 @@ class Evaluation:
         "Photos of each actual species (rows) answered with each species (columns)."
         return confusion_matrix(self.targets, self.predicted, labels=range(len(self.classes)))
 
+# %% ../nbs/40_interpret.ipynb #bff2013e
+@patch(as_prop=True)
+def right(
+    self: Evaluation,
+) -> np.ndarray:        # shape (n,)
+    "Whether a photo is answered rightly."
+    return self.predicted == self.targets
+
+@patch(as_prop=True)
+def answers(
+    self: Evaluation,
+) -> list:              # n pairs of name and probability
+    "The species each photo was answered with."
+    return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1))]
+
+@patch(as_prop=True)
+def actual(
+    self: Evaluation,
+) -> list:              # n names
+    "The species of each photo."
+    return [self.classes[i] for i in self.targets]
+
 # %% ../nbs/40_interpret.ipynb #8e6f198a
 @patch
 def per_species(
@@ -100,7 +122,7 @@ def metrics(
                 ece=calibration_error(self.probabilities.max(1), right),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40_interpret.ipynb #fdb8cd92
+# %% ../nbs/40_interpret.ipynb #8cf299bf
 @patch
 def most_confused(
     self: Evaluation,
@@ -126,6 +148,13 @@ def plot_confusion(
     ax.set_yticks(range(n), self.classes)
     ax.set(xlabel="Predicted", ylabel="Actual")
     return fig
+
+@patch(as_prop=True)
+def pictures(
+    self: Evaluation,
+) -> dict:                  # file name → figure
+    "What a model folder shows of an evaluation."
+    return {"confusion.png": self.plot_confusion()}
 
 # %% ../nbs/40_interpret.ipynb #a43a806d
 @patch

@@ -6,9 +6,9 @@ Docs: https://fishlearn.github.io/fishlearn/predict.html.md"""
 
 # %% auto #0
 __all__ = ['expand', 'list_photos', 'pixels_or_reason', 'decode_ahead', 'torch_engine', 'onnx_engine', 'normalise', 'softmax',
-           'predict_photos', 'answer_table']
+           'sigmoid', 'predict_photos', 'answer_table']
 
-# %% ../nbs/51_predict.ipynb #d0d403c4
+# %% ../nbs/51_predict.ipynb #69065681
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -20,17 +20,21 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .errors import ArgumentError, JobError, choose
-from .photos import find_photos, read_table
+from .masks import find_masks
+from .photos import TABLES, read_table
+from .table import SEPARATOR, find_photos
 
-# %% ../nbs/51_predict.ipynb #e9c5fe49
+# %% ../nbs/51_predict.ipynb #c1b1d31c
 def expand(
     photo,          # a path, a folder, a csv or an open image
 ) -> list:          # paths as strings, or the image
     "The photos one word stands for."
     if isinstance(photo, Image.Image): return [photo]
     path = Path(photo)
-    if path.suffix.lower() == ".csv": return [(path.parent / p).as_posix() for p in read_table(path, ["path"]).path.dropna()]
-    return [p.as_posix() for p in find_photos(path)] if path.is_dir() else [path.as_posix()]
+    if path.suffix.lower() in TABLES: return [(path.parent / p).as_posix() for p in read_table(path, ["path"]).path.dropna()]
+    if not path.is_dir(): return [path.as_posix()]
+    masks = find_masks(path, found := find_photos(path))
+    return [p.as_posix() for p in found if p not in masks]
 
 def list_photos(
     photos,         # a path, a folder, a csv, an open image, a list of these, or a table with `path`
@@ -87,7 +91,7 @@ def onnx_engine(
     except Exception as e: raise JobError(f"{graph} is damaged ({type(e).__name__}); copy the model folder again.") from None
     return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]
 
-# %% ../nbs/51_predict.ipynb #5b49184f
+# %% ../nbs/51_predict.ipynb #bd1b45bd
 def normalise(
     pixels: list,       # uint8 arrays, shape (h, w, 3)
     mean,               # mean a channel, three numbers
@@ -104,7 +108,13 @@ def softmax(
     e = np.exp(logits - logits.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)
 
-# %% ../nbs/51_predict.ipynb #35e3e932
+def sigmoid(
+    logits: np.ndarray,     # shape (n, species)
+) -> np.ndarray:            # probabilities, each species on its own
+    "Logits to probabilities where a photo may show several species."
+    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+
+# %% ../nbs/51_predict.ipynb #3f9eee8a
 def predict_photos(
     engine,             # from `torch_engine` or `onnx_engine`
     photos: list,       # paths, or whatever `read` reads
@@ -112,31 +122,34 @@ def predict_photos(
     mean,               # mean a channel, three numbers
     std,                # standard deviation a channel
     bs: int = 32,       # photos a batch
+    several: bool = False,  # several species on one photo?
 ) -> tuple:             # a list of probabilities (None where unreadable), and of reasons ("" where readable)
     "Probabilities of any number of photos."
     rows, reasons = [], []
     bar = tqdm(total=len(photos), desc="predict", leave=False, delay=1)
     for batch in decode_ahead(photos, read, bs):
         good = [x for x in batch if not isinstance(x, JobError)]
-        found = iter(softmax(engine(normalise(good, mean, std))) if good else ())
+        found = iter((sigmoid if several else softmax)(engine(normalise(good, mean, std))) if good else ())
         rows += [None if isinstance(x, JobError) else next(found) for x in batch]
         reasons += [str(x) if isinstance(x, JobError) else "" for x in batch]
         bar.update(len(batch))
     bar.close()
     return rows, reasons
 
-# %% ../nbs/51_predict.ipynb #b70f350e
+# %% ../nbs/51_predict.ipynb #212a92c7
 def answer_table(
     probabilities: list,        # n arrays of shape (species,), None for unreadable photos
     reasons: list,              # why a photo has no answer, "" where it has
     photos: list,               # n paths
     classes: list,              # names, in the order of the columns
     top: int = 5,               # answers to name, the first among them
+    several: bool = False,      # several species on one photo?
 ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
     "One row a photo: the answer and its alternatives."
     rows = []
     for path, p, reason in zip(photos, probabilities, reasons):
-        best = [] if reason else [(classes[i], float(p[i])) for i in np.argsort(-p, kind="stable")[:top]]
-        species, share = best[0] if best else (None, np.nan)
-        rows.append((str(path), species, share, best[1:], reason))
+        best = [] if reason else [(classes[i], float(p[i])) for i in np.argsort(-p, kind="stable")]
+        named = sum(share >= .5 for _, share in best) if several else min(1, len(best))
+        species, share = SEPARATOR.join(s for s, _ in best[:named]) or None, min((p for _, p in best[:named]), default=np.nan)
+        rows.append((str(path), species, share, best[named:max(top, named)], reason))
     return pd.DataFrame(rows, columns=["path", "species", "probability", "alternatives", "reason"])

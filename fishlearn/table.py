@@ -112,7 +112,7 @@ def make_table(
     table = leave_out(table, lambda t: several, "contradictory", "listed with several labels")
     return leave_out(table, lambda t: t[t.status == "ok"].path.duplicated().reindex(t.index, fill_value=False), "repeated", "listed before")
 
-# %% ../nbs/10b_table.ipynb #0f1cbbae
+# %% ../nbs/10b_table.ipynb #a6e3d8e8
 def tell_species(
     table: pd.DataFrame,    # usable rows of the photo table
     show: int = 40,         # species to name
@@ -120,10 +120,13 @@ def tell_species(
 ) -> list:                  # one line a species
     "Every species with its count and some of its photos."
     counts, home = species_counts(table), Path(os.path.commonpath([os.path.dirname(p) for p in table.path])).as_posix()
-    wide = max(map(len, counts.columns[:show]))
-    name = lambda p: p[len(home):].lstrip("/") if home != "." else p
-    line = lambda s: f"  {s:{wide}} {counts[s].sum():>5}  {', '.join(map(name, table.path[counts[s] == 1][:samples]))}"
-    return [line(s) for s in counts.columns[:show]] + [f"  and {len(counts.columns) - show} more species"] * (len(counts.columns) > show)
+    wide, lines = max(map(len, counts.columns[:show])), []
+    for species in counts.columns[:show]:
+        paths = table.path[counts[species] == 1].tolist()
+        some = [os.path.relpath(paths[i], home) for i in np.unique(np.linspace(0, len(paths) - 1, samples).astype(int))]
+        names = [Path(p).as_posix() if os.path.dirname(p) != os.path.dirname(some[0]) or p == some[0] else os.path.basename(p) for p in some]
+        lines.append(f"  {species:{wide}} {len(paths):>5}  {', '.join(n[:n.find('&outline')] if '&outline' in n else n for n in names)}")
+    return lines + [f"  and {len(counts.columns) - show} more species"] * (len(counts.columns) > show)
 
 def tell_left_out(
     table: pd.DataFrame,    # photo table
