@@ -152,7 +152,7 @@ def drop_stale(
     if stale: m.metrics, m.pictures = None, {}
     return stale
 
-# %% ../nbs/50_artifact.ipynb #5d50da3b
+# %% ../nbs/50_artifact.ipynb #cacb811e
 def relative_paths(
     table: pd.DataFrame,    # photo table
     folder: Path,           # model folder
@@ -161,7 +161,7 @@ def relative_paths(
     def relative(p):
         try: return Path(os.path.relpath(p, folder)).as_posix()
         except ValueError: return Path(p).absolute().as_posix()
-    return table.assign(path=table.path.map(relative, na_action="ignore"))
+    return table.assign(**{c: table[c].map(relative, na_action="ignore") for c in ("path", "mask") if c in table})
 
 def absolute_paths(
     table: pd.DataFrame,    # photo table as written
@@ -169,7 +169,8 @@ def absolute_paths(
 ) -> pd.DataFrame:          # the same with paths that hold from anywhere
     "The photo table as it is read from a model."
     table = table.astype(object).where(table.notna(), None)
-    return table.assign(path=table.path.map(lambda p: Path(os.path.normpath(folder / p)).as_posix(), na_action="ignore"))
+    absolute = lambda p: Path(os.path.normpath(folder / p)).as_posix()
+    return table.assign(**{c: table[c].map(absolute, na_action="ignore") for c in ("path", "mask") if c in table})
 
 # %% ../nbs/50_artifact.ipynb #a5e3cd59
 def versions() -> dict:

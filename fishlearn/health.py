@@ -60,7 +60,7 @@ def map_batches(
         except BrokenProcessPool:
             for batch, future in sent: yield batch, None if not future.done() or future.exception() else future.result()
 
-# %% ../nbs/14_health.ipynb #e76d77b2
+# %% ../nbs/14_health.ipynb #93b85166
 def inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
@@ -79,9 +79,9 @@ def inspect_all(
         for [(row, _)], result in map_batches(work, ([pair] for pair in alone), ahead=1):
             found[row] = result[0] if result else ("unreadable", f"took longer than {seconds:g} seconds, or broke the program that read it") + (None,) * (len(FACTS) - 2)
             bar.update()
-    return pd.DataFrame(found, columns=FACTS)
+    return pd.DataFrame(found, columns=FACTS, dtype=object)
 
-# %% ../nbs/14_health.ipynb #6f3bd78f
+# %% ../nbs/14_health.ipynb #d3041a52
 def add_facts(
     table: pd.DataFrame,    # photo table
     facts: pd.DataFrame,    # one row for each usable row of it, columns `FACTS`
@@ -89,8 +89,9 @@ def add_facts(
     "Write into the photo table what reading found out."
     known = table.get("sha256", pd.Series(None, table.index, object))
     facts = facts.set_index(table.index[table.status == "ok"]).reindex(table.index)
+    facts = facts.where(facts.notna(), None)
     notes = table.reason.mask(facts.status == "ok", facts.reason)
-    table = table.assign(reason=notes, **{c: facts[c].astype(object) for c in FACTS[2:]})
+    table = table.drop(columns=list(FACTS[2:]), errors="ignore").assign(reason=notes, **facts[list(FACTS[2:])])
     broken = (facts.status != "ok") & facts.status.notna()
     for status in facts.status[broken].unique(): table = leave_out(table, lambda t: facts.status == status, status, facts.reason)
     return leave_out(table, lambda t: known.notna() & (known != t.sha256), "changed", "is not the file that was checked before")
