@@ -202,13 +202,14 @@ def summary(
             ("sets", ", ".join(f"{k} {v}" for k, v in facts["sets"].items())), ("groups", facts["groups"] or ""), ("splits", ", ".join(f"{k} {v}" for k, v in facts["splits"].items()))]
     return listing(pd.DataFrame([r for r in rows if r[1]], columns=["", " "]))
 
-# %% ../nbs/15_card.ipynb #14414e1b
+# %% ../nbs/15_card.ipynb #b9127835
 def warnings_of(
     facts: dict,        # from `DataCard`
 ) -> list:              # sentences
     "What somebody should look at before training."
+    first = lambda names: ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     found = [f"Perhaps one species in several spellings: {', '.join(names)}." for names in facts["similar_names"]]
-    if few := facts["too_few_to_judge"]: found.append(f"Too few photos or groups to judge: {', '.join(few)}.")
+    if few := facts["too_few_to_judge"]: found.append(f"Too few photos or groups to judge: {first(few)}.")
     if len(facts["sets"]) > 1: found.append(f"The same species in several sets, which may show the same animals: {', '.join(facts['sets'])}.")
     return found
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fishlearn.photos import photo_table
+
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="FISHLEARN_DATA is not set, so the real photos are not tested")
 
@@ -45,9 +47,26 @@ def test_other_photos(tmp_path):
 
 
 def test_odd_files(tmp_path):
-    "A GIF and a transparent PNG that call themselves .jpg are photos all the same."
-    shutil.copytree(DATA / "pets/quirks", tmp_path / "quirks")
+    "A GIF and a transparent PNG that call themselves .jpg are photos all the same, and their rows say so."
+    fishlearn("check", DATA / "pets", "--label-re", BREEDS, "--csv", tmp_path / "photos.csv")
+    table = pd.read_csv(tmp_path / "photos.csv")
+    odd = table[table.path.str.contains("/quirks/")]
+    assert len(table) == 1149 and (table.status == "ok").all() and (odd.label == "Abyssinian").all()
+    assert sorted(odd.reason) == ["is a GIF named .jpg", "is a PNG named .jpg"] and table.reason.notna().sum() == 2
     fishlearn("train", DATA / "pets/images", "--label-re", "^(Abyssinian|beagle)_", "--out", tmp_path / "model")
-    fishlearn("predict", tmp_path / "model", tmp_path / "quirks", "--csv", tmp_path / "answers.csv")
+    fishlearn("predict", tmp_path / "model", DATA / "pets/quirks", "--csv", tmp_path / "answers.csv")
     answers = pd.read_csv(tmp_path / "answers.csv")
     assert answers.reason.isna().all() and (answers.species == "Abyssinian").all()
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_kaggle_layout(tmp_path, above):
+    "Nine species, every mask kept apart and paired with its photo, the originals a set of their own."
+    shutil.copytree(DATA / "seafish/kaggle_layout", tmp_path / "kaggle_layout")
+    table = photo_table(tmp_path if above else tmp_path / "kaggle_layout")
+    ok, masks = table[table.status == "ok"], table[table.status == "mask"]
+    assert (ok.label.nunique(), len(ok), len(masks)) == (9, 162, 108)
+    paired = ok[ok["mask"].notna()]
+    assert set(paired["mask"]) == set(masks.path)
+    assert (paired["mask"].str.replace(" GT/", "/") == paired.path).all()
+    assert sorted(Path(s).name for s in ok["set"].unique()) == ["Fish_Dataset", "NA_Fish_Dataset"]
