@@ -9,7 +9,7 @@ __all__ = ['STYLE', 'imbalance', 'lowest_recall', 'species_table', 'same_but', '
            'plot_counts', 'contact_sheet', 'tile', 'DataCard', 'data_card', 'picture', 'listing', 'summary',
            'warnings_of', 'body', 'page']
 
-# %% ../nbs/15_card.ipynb #d38fe5ef
+# %% ../nbs/15_card.ipynb #9fb13671
 import base64, html, json, os
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -24,9 +24,10 @@ from scipy.stats import binomtest, entropy
 
 from .errors import JobError
 from .health import check_photos
+from .photos import from_df
 from .reading import photo_pixels
 from .splits import split_units
-from .table import SEPARATOR, species_counts
+from .table import COLUMNS, SEPARATOR, brief, species_counts
 
 # %% ../nbs/15_card.ipynb #96c472ae
 def imbalance(
@@ -77,7 +78,7 @@ def similar_names(
     if len(short) <= 2000: groups += [sorted(keys[a] + keys[b]) for i, a in enumerate(short) for b in short[i + 1:] if same_but(a, b)]
     return groups
 
-# %% ../nbs/15_card.ipynb #f6fbe007
+# %% ../nbs/15_card.ipynb #1ba92ee1
 def spans(
     values: pd.Series,      # numbers
 ) -> dict:                  # `smallest`, `median`, `largest`
@@ -90,6 +91,7 @@ def health_table(
 ) -> pd.DataFrame:          # `status`, `reason`, `photos`, `example`; most frequent first
     "What is wrong with photos, or odd about them."
     rows = table[(table.status != "mask") & (table.reason != "")].groupby(["status", "reason"], sort=False).path.agg(photos="size", example="first")
+    rows["example"] = rows.example.fillna("").map(brief)
     return rows.reset_index().sort_values("photos", ascending=False, ignore_index=True)
 
 # %% ../nbs/15_card.ipynb #7a720d14
@@ -132,7 +134,7 @@ def tile(
     try: return Image.fromarray(photo_pixels(photo, side))
     except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
-# %% ../nbs/15_card.ipynb #70f33fca
+# %% ../nbs/15_card.ipynb #06b1c665
 @dataclass
 class DataCard:
     "What a set of photos holds, and what is wrong with it."
@@ -152,9 +154,10 @@ class DataCard:
     def _repr_html_(self): return body(self)
 
 def data_card(
-    df: pd.DataFrame,       # photo table; it is checked first if it has not been
+    df: pd.DataFrame,       # photo table, or any table `from_df` takes; it is checked first if it has not been
 ) -> DataCard:
     "The data card of a photo table."
+    df = df if set(COLUMNS) <= set(df) else from_df(df)
     table = df if "width" in df else check_photos(df)
     ok, masks = table[table.status == "ok"], table[table.status == "mask"]
     if ok.empty: raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
@@ -168,7 +171,7 @@ def data_card(
                  per_species=species.reset_index().to_dict("records"), health=health.to_dict("records"), fishlearn=version("fishlearn"))
     return DataCard(table, facts, species, health)
 
-# %% ../nbs/15_card.ipynb #8a9e1381
+# %% ../nbs/15_card.ipynb #bfa50514
 STYLE = """<style>
 .card {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222}
 .card table {border-collapse: collapse; margin: .5rem 0 1.5rem} .card td, .card th {padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #ddd; overflow-wrap: anywhere}
@@ -193,16 +196,16 @@ def summary(
     facts: dict,        # from `DataCard`
 ) -> str:               # HTML
     "The first lines of the page."
-    even, span = facts["imbalance"], lambda d: f"{d['smallest']:g}–{d['largest']:g}, median {d['median']:g}"
+    even, span = facts["imbalance"], lambda d: f"{d['median']:g}" if d["smallest"] == d["largest"] else f"{d['smallest']:g}–{d['largest']:g}, median {d['median']:g}"
     rows = [("photos", f"{facts['photos']} of {facts['species']} species, {facts['left_out']} left out"),
             ("balance", f"largest : smallest {even['largest']} : {even['smallest']}, effective number of species {even['effective_species']}"),
             ("size", f"width {span(facts['width'])} px; height {span(facts['height'])} px; width : height {span(facts['aspect_ratio'])}"),
             ("files", f"{', '.join(f'{k} {v}' for k, v in facts['formats'].items())}; {facts['megabytes']} MB"),
-            ("masks", "{found} found, {photos_with_mask} photos have one, {without_photo} without a photo".format(**facts["masks"])),
+            ("masks", facts["masks"]["found"] and "{found} found, {photos_with_mask} photos have one, {without_photo} without a photo".format(**facts["masks"])),
             ("sets", ", ".join(f"{k} {v}" for k, v in facts["sets"].items())), ("groups", facts["groups"] or ""), ("splits", ", ".join(f"{k} {v}" for k, v in facts["splits"].items()))]
     return listing(pd.DataFrame([r for r in rows if r[1]], columns=["", " "]))
 
-# %% ../nbs/15_card.ipynb #b9127835
+# %% ../nbs/15_card.ipynb #bf227938
 def warnings_of(
     facts: dict,        # from `DataCard`
 ) -> list:              # sentences
@@ -219,7 +222,7 @@ def body(
     "The card without the frame of a page."
     ok, warn = card.table[card.table.status == "ok"], "".join(f'<p class="warn">{html.escape(w)}</p>' for w in warnings_of(card.facts))
     health = listing(card.health) if len(card.health) else "<p>Every file is sound.</p>"
-    return (f'{STYLE}<div class="card"><h1>Data card</h1>{summary(card.facts)}{warn}<h2>Species</h2>{picture(plot_counts(card.species))}'
+    return (f'{STYLE}<div class="card"><h1>Data card</h1>{summary(card.facts)}{warn}<h2>Species</h2><p>Orange: too few to judge.</p>{picture(plot_counts(card.species))}'
             f"<h2>A look at them</h2>{picture(contact_sheet(ok))}<h2>Health</h2>{health}<h2>Species in figures</h2>"
             f"<p>lowest_recall: what a perfect answer on a fifth of the photos would still leave possible.</p>{listing(card.species.reset_index())}</div>")
 

@@ -40,14 +40,14 @@ def inspect_batch(
             found.append(facts)
     return found
 
-# %% ../nbs/14_health.ipynb #1da4871b
+# %% ../nbs/14_health.ipynb #2f99cece
 def map_batches(
     work,               # function of a batch, run in a worker
     batches,            # lists
-    ahead: int = 4,     # batches on their way at a time
+    ahead: int = None,  # batches on their way at a time (default: two a core)
 ):                      # yields each batch with its result, or with None if a worker died meanwhile
     "Hand batches to worker processes."
-    waiting = deque(batches)
+    waiting, ahead = deque(batches), ahead or 2 * loky.cpu_count()
     while waiting:
         pool, sent = loky.get_reusable_executor(timeout=60), deque()
         try:

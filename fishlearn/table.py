@@ -6,7 +6,8 @@ Docs: https://fishlearn.github.io/fishlearn/table.html.md"""
 
 # %% auto #0
 __all__ = ['PHOTO_SUFFIXES', 'SEPARATOR', 'COLUMNS', 'worth_entering', 'find_photos', 'tidy', 'join_species', 'several_species',
-           'species_counts', 'leave_out', 'clean_path', 'make_table', 'tell_species', 'tell_left_out', 'tell_photos']
+           'species_counts', 'leave_out', 'clean_path', 'make_table', 'brief', 'tell_species', 'tell_left_out',
+           'tell_photos']
 
 # %% ../nbs/10b_table.ipynb #c4cde093
 import os, re
@@ -112,7 +113,13 @@ def make_table(
     table = leave_out(table, lambda t: several, "contradictory", "listed with several labels")
     return leave_out(table, lambda t: t[t.status == "ok"].path.duplicated().reindex(t.index, fill_value=False), "repeated", "listed before")
 
-# %% ../nbs/10b_table.ipynb #a6e3d8e8
+# %% ../nbs/10b_table.ipynb #2c996bb5
+def brief(
+    path: str,      # of a photo
+) -> str:           # the same without an outline, which can be long
+    "A path for people."
+    return path.split("&outline=")[0]
+
 def tell_species(
     table: pd.DataFrame,    # usable rows of the photo table
     show: int = 40,         # species to name
@@ -125,7 +132,7 @@ def tell_species(
         paths = table.path[counts[species] == 1].tolist()
         some = [os.path.relpath(paths[i], home) for i in np.unique(np.linspace(0, len(paths) - 1, samples).astype(int))]
         names = [Path(p).as_posix() if os.path.dirname(p) != os.path.dirname(some[0]) or p == some[0] else os.path.basename(p) for p in some]
-        lines.append(f"  {species:{wide}} {len(paths):>5}  {', '.join(n[:n.find('&outline')] if '&outline' in n else n for n in names)}")
+        lines.append(f"  {species:{wide}} {len(paths):>5}  {', '.join(map(brief, names))}")
     return lines + [f"  and {len(counts.columns) - show} more species"] * (len(counts.columns) > show)
 
 def tell_left_out(
@@ -136,7 +143,7 @@ def tell_left_out(
     lines = []
     for reason, rows in table[table.status != "ok"].groupby("reason", sort=False):
         more = f" and {len(rows) - show} more" if len(rows) > show else ""
-        lines.append(f"  {reason}: {', '.join(rows.path[:show].fillna('?'))}{more}")
+        lines.append(f"  {reason}: {', '.join(brief(p or '?') for p in rows.path[:show])}{more}")
     return lines
 
 # %% ../nbs/10b_table.ipynb #897ff662
