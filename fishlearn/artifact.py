@@ -67,13 +67,14 @@ def write_folder(
     except OSError as e: raise JobError(f"{folder} cannot be written: {e.strerror or e}.") from None
     return folder
 
-# %% ../nbs/50_artifact.ipynb #3c77c5e7
+# %% ../nbs/50_artifact.ipynb #676ac90c
 def check_file(
     file,           # target, or None
 ):
     "Refuse a file that cannot be written, before any work is done."
     folder = Path(file or "file").absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK): raise JobError(f"{file} cannot be written: there is no folder {Path(file).parent} to write to.")
+    if file and Path(file).is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
 
 def write_file(
     file,           # target

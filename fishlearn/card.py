@@ -9,7 +9,7 @@ __all__ = ['STYLE', 'imbalance', 'lowest_recall', 'species_table', 'same_but', '
            'plot_counts', 'contact_sheet', 'tile', 'DataCard', 'data_card', 'picture', 'listing', 'summary',
            'warnings_of', 'body', 'page']
 
-# %% ../nbs/15_card.ipynb #9fb13671
+# %% ../nbs/15_card.ipynb #576c1de7
 import base64, html, json, os
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ from scipy.stats import binomtest, entropy
 
 from .errors import JobError
 from .health import check_photos
-from .photos import from_df
+from .photos import as_table
 from .reading import photo_pixels
 from .splits import split_units
-from .table import COLUMNS, SEPARATOR, brief, species_counts
+from .table import SEPARATOR, brief, no_math, species_counts
 
 # %% ../nbs/15_card.ipynb #96c472ae
 def imbalance(
@@ -56,7 +56,7 @@ def species_table(
     found = pd.DataFrame(dict(photos=counts.sum(), groups=groups, lowest_recall=low, judged=low >= .5))
     return found.rename_axis("species").sort_values("photos", ascending=False, kind="stable")
 
-# %% ../nbs/15_card.ipynb #d703b0b6
+# %% ../nbs/15_card.ipynb #975fe6a3
 def same_but(
     a: str,     # name, letters and digits only
     b: str,     # another
@@ -75,7 +75,7 @@ def similar_names(
     keys = defaultdict(list)
     for n in names: keys["".join(c for c in n.casefold() if c.isalnum())].append(n)
     groups, short = [sorted(g) for g in keys.values() if len(g) > 1], sorted(keys)
-    if len(short) <= 2000: groups += [sorted(keys[a] + keys[b]) for i, a in enumerate(short) for b in short[i + 1:] if same_but(a, b)]
+    if len(short) <= 500: groups += [sorted(keys[a] + keys[b]) for i, a in enumerate(short) for b in short[i + 1:] if same_but(a, b)]
     return groups
 
 # %% ../nbs/15_card.ipynb #1ba92ee1
@@ -94,17 +94,17 @@ def health_table(
     rows["example"] = rows.example.fillna("").map(brief)
     return rows.reset_index().sort_values("photos", ascending=False, ignore_index=True)
 
-# %% ../nbs/15_card.ipynb #7a720d14
+# %% ../nbs/15_card.ipynb #d85cd589
 def plot_counts(
     species: pd.DataFrame,  # from `species_table`
 ):                          # matplotlib figure
     "Photos a species, most first; species too few to judge are orange."
     n, colours = len(species), np.where(species.judged, "steelblue", "darkorange")
     if n > 60: fig, labels = plt.Figure(figsize=(8, 3.5), layout="constrained"), range(1, n + 1)
-    else: fig, labels = plt.Figure(figsize=(8, 1 + .24 * n), layout="constrained"), species.index
+    else: fig, labels = plt.Figure(figsize=(8, 1 + .24 * n), layout="constrained"), [no_math(s if len(s) < 45 else s[:42] + "…") for s in species.index]
     ax = fig.subplots()
     if n > 60: ax.bar(labels, species.photos, color=colours, width=1); ax.set(yscale="log", xlabel="species, by number of photos", ylabel="photos")
-    else: ax.barh(labels, species.photos, color=colours); ax.bar_label(ax.containers[0], padding=3, fontsize=8); ax.invert_yaxis(); ax.set_xlabel("photos")
+    else: ax.barh(range(n), species.photos, color=colours, tick_label=labels); ax.bar_label(ax.containers[0], padding=3, fontsize=8); ax.invert_yaxis(); ax.set_xlabel("photos")
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 
@@ -134,7 +134,7 @@ def tile(
     try: return Image.fromarray(photo_pixels(photo, side))
     except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
-# %% ../nbs/15_card.ipynb #06b1c665
+# %% ../nbs/15_card.ipynb #87fe7f5c
 @dataclass
 class DataCard:
     "What a set of photos holds, and what is wrong with it."
@@ -154,11 +154,11 @@ class DataCard:
     def _repr_html_(self): return body(self)
 
 def data_card(
-    df: pd.DataFrame,       # photo table, or any table `from_df` takes; it is checked first if it has not been
+    df,                     # photo table, or anything `photo_table` takes; it is checked first if it has not been
 ) -> DataCard:
     "The data card of a photo table."
-    df = df if set(COLUMNS) <= set(df) else from_df(df)
-    table = df if "width" in df else check_photos(df)
+    table = as_table(df)
+    if "width" not in table or table.width[table.status == "ok"].isna().any(): table = check_photos(table)
     ok, masks = table[table.status == "ok"], table[table.status == "mask"]
     if ok.empty: raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
     species, health = species_table(ok), health_table(table)

@@ -6,8 +6,8 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'LabelDelim', 'Json', 'print_table', 'print_evaluation',
-           'labelling', 'write_checked', 'check', 'train', 'evaluate', 'write_answers', 'predict', 'demo', 'options',
-           'main']
+           'labelling', 'write_photos', 'check_targets', 'check', 'train', 'evaluate', 'write_answers', 'predict',
+           'demo', 'options', 'main']
 
 # %% ../nbs/70_cli.ipynb #5585d861
 import json, os, sys, warnings
@@ -18,7 +18,7 @@ import typer
 
 from .errors import ArgumentError, FishlearnError
 
-# %% ../nbs/70_cli.ipynb #ecafea81
+# %% ../nbs/70_cli.ipynb #43eb1bdc
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Tell species apart in photographs.")
 
 def print_table(
@@ -28,11 +28,11 @@ def print_table(
 ):
     "Print a table."
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for i, c in enumerate(columns): table.add_column(c, justify="right" if i in numbers else "left", overflow="fold")
-    for r in rows: table.add_row(*(escape(str(c)) for c in r))
+    for r in rows: table.add_row(*(Text(str(c)) for c in r))
     Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200).print(table)
 
 def print_evaluation(
@@ -44,7 +44,7 @@ def print_evaluation(
     print(f"\naccuracy {m['accuracy']:.3f} (95 % {m['accuracy_ci'][0]:.3f}–{m['accuracy_ci'][1]:.3f}) on {m['n']} photos, "
           f"balanced accuracy {m['balanced_accuracy']:.3f}, macro F1 {m['macro_f1']:.3f}, calibration error {m['ece']:.3f}")
 
-# %% ../nbs/70_cli.ipynb #efa8bdb5
+# %% ../nbs/70_cli.ipynb #6c99fdb1
 Photos = Annotated[str, typer.Argument(help="A folder of photos, a csv (or tsv, parquet) with one row a photo, or a COCO json.")]
 LabelRe = Annotated[Optional[str], typer.Option(help="Pattern on the file name, or else on the path; its first group is the species.")]
 LabelCol = Annotated[Optional[str], typer.Option(help="Column of the csv with the species [default: label].")]
@@ -59,26 +59,34 @@ def labelling(
     label_col,      # `--label-col`
 ):                  # the `label` argument of `train_species_model`
     "One way of labelling from two options."
-    from fishlearn.photos import TABLES
-    csv = Path(photos).suffix.lower() in TABLES
+    from fishlearn.photos import TABLES, is_file_of
+    csv = is_file_of(photos, TABLES)
     if label_re and csv: raise ArgumentError("--label-re is for the file names of a folder; for a csv write --label-col.")
     if label_col and not csv: raise ArgumentError("--label-col is for a csv; for the file names of a folder write --label-re.")
     return label_re or label_col
 
-# %% ../nbs/70_cli.ipynb #1c5928ea
-def write_checked(
-    card,           # `DataCard`
-    csv,            # files to write, or None
-    json_file,
-    html,
+# %% ../nbs/70_cli.ipynb #3543fb32
+def write_photos(
+    table,          # photo table
+    file: Path,     # csv to write
 ):
-    "Write the photo table and the card."
+    "Write a photo table, its paths relative to the file, such that it reads back the same."
     from fishlearn.artifact import relative_paths, write_file
-    if csv: write_file(csv, relative_paths(card.table, Path(csv).absolute().parent).to_csv(index=False, lineterminator="\n"))
-    if json_file: write_file(json_file, card.to_json())
-    if html: write_file(html, card.to_html())
+    table = relative_paths(table, Path(file).absolute().parent)
+    odd = any(table[c].astype(str).str.contains("\r", regex=False).any() for c in ("path", "label", "group"))
+    write_file(file, table.to_csv(index=False, lineterminator="\n", quoting=1 if odd else 0))
 
-# %% ../nbs/70_cli.ipynb #7fa6e746
+def check_targets(
+    photos: str,    # what is looked at
+    *files          # to write, or None
+):
+    "Refuse files that cannot be written, that are one another, or that are what is looked at."
+    from fishlearn.artifact import check_file
+    for file in files: check_file(file)
+    taken = [Path(f).resolve() for f in (photos, *files) if f]
+    if len(set(taken)) < len(taken): raise ArgumentError("Two of these are one file: what is looked at, --csv, --json, --html; give each its own name.")
+
+# %% ../nbs/70_cli.ipynb #dd9a64a9
 @app.command()
 def check(
     photos: Photos,
@@ -92,21 +100,24 @@ def check(
     html: Annotated[Optional[Path], typer.Option(help="Write the data card here, as a page.")] = None,
 ):
     "Look at photos before training: what there is of each species, and what is wrong."
-    from fishlearn.artifact import check_file
-    for file in (csv, json_file, html): check_file(file)
+    check_targets(photos, csv, json_file, html)
+    from fishlearn.artifact import write_file
     from fishlearn.card import data_card, warnings_of
     from fishlearn.health import check_photos
     from fishlearn.photos import photo_table
     from fishlearn.table import tell_photos
     table = photo_table(photos, labelling(photos, label_re, label_col), path_col, group_col, label_delim)
     print(tell_photos(table))
-    card = data_card(check_photos(table))
+    table = check_photos(table)
+    if csv: write_photos(table, csv)
+    card = data_card(table)
     even = card.facts["imbalance"]
     print(f"\nlargest : smallest species {even['largest']} : {even['smallest']}, effective number of species {even['effective_species']}")
     if len(card.health): print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
     else: print("every file is sound")
     print("", *warnings_of(card.facts), sep="\n")
-    write_checked(card, csv, json_file, html)
+    if json_file: write_file(json_file, card.to_json())
+    if html: write_file(html, card.to_html())
 
 # %% ../nbs/70_cli.ipynb #c6414439
 @app.command()
@@ -208,7 +219,7 @@ def demo(
     model.save(folder / "model")
     print(f"\nthe model, its card and its pictures: {folder / 'model'}\ntry: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")
 
-# %% ../nbs/70_cli.ipynb #5c992d7e
+# %% ../nbs/70_cli.ipynb #4a2d9f6d
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -225,6 +236,8 @@ def main(
 ):
     "Run a command; exit with its status."
     words = sys.argv[1:] if args is None else args
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try: app(words)
     except FishlearnError as e:

@@ -7,8 +7,8 @@ Docs: https://fishlearn.github.io/fishlearn/health.html.md"""
 # %% auto #0
 __all__ = ['inspect_batch', 'map_batches', 'inspect_all', 'add_facts', 'check_photos', 'stop_if_many']
 
-# %% ../nbs/14_health.ipynb #93819582
-import faulthandler, os
+# %% ../nbs/14_health.ipynb #0551b3e1
+import faulthandler, os, warnings
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -19,10 +19,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .errors import JobError
+from .photos import as_table
 from .reading import FACTS, inspect_photo
 from .table import leave_out, tell_left_out
 
-# %% ../nbs/14_health.ipynb #9ed5910b
+# %% ../nbs/14_health.ipynb #312beae6
 def inspect_batch(
     batch: list,            # pairs of a row number and a path
     seconds: float = 20,    # for one photo
@@ -31,6 +32,7 @@ def inspect_batch(
 ) -> list:                  # a tuple a photo, one value for each of `FACTS`
     "Inspect photos one after the other, each against the clock."
     out, found = None if file is None else np.memmap(file, np.uint8, "r+", shape=shape), []
+    warnings.simplefilter("ignore")
     with open(os.devnull, "w") as nowhere:
         for row, photo in batch:
             faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
@@ -60,7 +62,7 @@ def map_batches(
         except BrokenProcessPool:
             for batch, future in sent: yield batch, None if not future.done() or future.exception() else future.result()
 
-# %% ../nbs/14_health.ipynb #93b85166
+# %% ../nbs/14_health.ipynb #6cf7fe7a
 def inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
@@ -70,7 +72,7 @@ def inspect_all(
 ) -> pd.DataFrame:          # one row a photo, columns `FACTS`
     "Inspect any number of photos on all cores."
     work = partial(inspect_batch, seconds=seconds, file=file, shape=(len(photos), size, size, 3))
-    rows, found, alone = list(enumerate(photos)), [None] * len(photos), []
+    rows, found, alone = list(enumerate(map(os.path.abspath, photos))), [None] * len(photos), []
     with tqdm(total=len(photos), desc="read photos", leave=False, delay=1) as bar:
         for batch, result in map_batches(work, (rows[i:i + many] for i in range(0, len(rows), many))):
             if result is None: alone += batch
@@ -81,7 +83,7 @@ def inspect_all(
             bar.update()
     return pd.DataFrame(found, columns=FACTS, dtype=object)
 
-# %% ../nbs/14_health.ipynb #d3041a52
+# %% ../nbs/14_health.ipynb #10c95cae
 def add_facts(
     table: pd.DataFrame,    # photo table
     facts: pd.DataFrame,    # one row for each usable row of it, columns `FACTS`
@@ -89,18 +91,19 @@ def add_facts(
     "Write into the photo table what reading found out."
     known = table.get("sha256", pd.Series(None, table.index, object))
     facts = facts.set_index(table.index[table.status == "ok"]).reindex(table.index)
-    facts = facts.where(facts.notna(), None)
     notes = table.reason.mask(facts.status == "ok", facts.reason)
-    table = table.drop(columns=list(FACTS[2:]), errors="ignore").assign(reason=notes, **facts[list(FACTS[2:])])
+    new = {c: facts[c].where(facts.status.notna(), table.get(c)) for c in FACTS[2:]}
+    table = table.drop(columns=list(new), errors="ignore").assign(reason=notes, **{c: v.where(v.notna(), None) for c, v in new.items()})
     broken = (facts.status != "ok") & facts.status.notna()
     for status in facts.status[broken].unique(): table = leave_out(table, lambda t: facts.status == status, status, facts.reason)
     return leave_out(table, lambda t: known.notna() & (known != t.sha256), "changed", "is not the file that was checked before")
 
 def check_photos(
-    table: pd.DataFrame,    # photo table
+    photos,                 # photo table, or anything `photo_table` takes
     seconds: float = 20,    # for one photo
-) -> pd.DataFrame:          # the same with bad photos left out, and with `format`, `mode`, `width`, `height`, `bytes`, `sha256`
+) -> pd.DataFrame:          # the photo table with bad photos left out, and with `format`, `mode`, `width`, `height`, `bytes`, `sha256`
     "Read every usable photo to its last byte."
+    table = as_table(photos)
     return add_facts(table, inspect_all(table.path[table.status == "ok"].tolist(), seconds))
 
 # %% ../nbs/14_health.ipynb #3cf15752

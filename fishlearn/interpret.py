@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/interpret.html.md"""
 # %% auto #0
 __all__ = ['wilson', 'calibration_error', 'Evaluation', 'photo_sheet']
 
-# %% ../nbs/40_interpret.ipynb #3a345e3e
+# %% ../nbs/40_interpret.ipynb #69932e0c
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -19,6 +19,7 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 
 from .errors import ArgumentError
 from .reading import photo_pixels
+from .table import no_math
 
 # %% ../nbs/40_interpret.ipynb #bffc0d88
 def wilson(
@@ -122,7 +123,7 @@ def metrics(
                 ece=calibration_error(self.probabilities.max(1), right),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40_interpret.ipynb #8cf299bf
+# %% ../nbs/40_interpret.ipynb #36578441
 @patch
 def most_confused(
     self: Evaluation,
@@ -144,8 +145,9 @@ def plot_confusion(
     ax = fig.subplots()
     ax.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts): ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=8, color="white" if counts[i, j] > counts[i].sum() / 2 else "black")
-    ax.set_xticks(range(n), self.classes, rotation=90)
-    ax.set_yticks(range(n), self.classes)
+    names = list(map(no_math, self.classes))
+    ax.set_xticks(range(n), names, rotation=90)
+    ax.set_yticks(range(n), names)
     ax.set(xlabel="Predicted", ylabel="Actual")
     return fig
 
@@ -168,7 +170,7 @@ def top_losses(
     return pd.DataFrame(dict(path=[self.paths[i] for i in worst], actual=name(self.targets[worst]), predicted=name(self.predicted[worst]),
                              loss=-np.log(own[worst]), probability=own[worst]))
 
-# %% ../nbs/40_interpret.ipynb #83214612
+# %% ../nbs/40_interpret.ipynb #bc32e941
 def photo_sheet(
     paths,              # photos
     titles,             # one a photo
@@ -182,7 +184,7 @@ def photo_sheet(
     for ax in axes.flat: ax.set_axis_off()
     for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths)):
         ax.imshow(photo_pixels(p, 160))
-        ax.set_title(title, fontsize=8, color=colour)
+        ax.set_title(no_math(title), fontsize=8, color=colour)
     return fig
 
 @patch

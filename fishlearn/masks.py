@@ -69,19 +69,21 @@ def pair(
     found = {m: [p for p in index.get(plain(m.stem), ()) if hinted(m) or p.parent != m.parent] for m in masks}
     return {m: max(ps, key=lambda p: nearness(m, p), default=None) for m, ps in found.items()}
 
-# %% ../nbs/10c_masks.ipynb #6130367a
+# %% ../nbs/10c_masks.ipynb #9491d36c
 def few_levels(
     file,               # picture
     most: int = 2,      # levels
 ):                      # True, False, or None if the picture cannot be read
     "Whether a picture has no more than a few grey levels."
     try:
-        if open_image(file).format != "JPEG": return bool(open_image(file).getcolors(most))
+        im = open_image(file)
+        if im.mode.startswith("I"): return len(np.unique(np.asarray(im))) <= most
+        if im.format != "JPEG": return bool(im.getcolors(most))
         grey = np.asarray(read_photo(file, 64).convert("L"))
-    except (JobError, OSError, SyntaxError, ValueError): return None
+    except Exception: return None
     return bool(((grey < 16) | (grey > 239)).mean() > .97)
 
-# %% ../nbs/10c_masks.ipynb #55b8acf8
+# %% ../nbs/10c_masks.ipynb #d0a03706
 def explained(
     photo: np.ndarray,  # shape (side, side, 3)
     mask: np.ndarray,   # shape (side, side)
@@ -95,15 +97,14 @@ def fit_of(
     pairs: list,        # of paths: mask, photo
     side: int = 48,     # px to compare at
 ) -> float:             # 0 to 1; one half is chance
-    "Share of masks that explain their own photo at least as well as the other masks do."
+    "Share of masks that explain something of their own photo, and no less than the other masks do."
     small = lambda f, how: np.asarray(read_photo(f).resize((side, side), how), float)
-    masks = [small(m, Image.Resampling.NEAREST)[..., 0] // 16 for m, _ in pairs]
-    photos = [small(p, Image.Resampling.BOX) for _, p in pairs]
-    table = np.array([[explained(p, m) for m in masks] for p in photos])
-    others = (table.sum(1) - table.diagonal()) / max(1, len(pairs) - 1)
-    return float((table.diagonal() >= others).mean())
+    both = [(small(m, Image.Resampling.NEAREST)[..., 0] // 16, small(p, Image.Resampling.BOX)) for m, p in pairs]
+    table = np.array([[explained(photo, mask) for mask, _ in both] for _, photo in both])
+    own, others = table.diagonal(), (table.sum(1) - table.diagonal()) / max(1, len(pairs) - 1)
+    return float(((own >= others) & (own > .01)).mean())
 
-# %% ../nbs/10c_masks.ipynb #7fd0c2bc
+# %% ../nbs/10c_masks.ipynb #44a7b900
 def spread(
     items: list,        # anything
     n: int = 8,         # how many
@@ -115,9 +116,9 @@ def same_shape(
     a,                  # path
     b,                  # path
 ) -> bool:
-    "Whether two pictures have the same proportions, perhaps lying on the side."
-    try: (w, h), (x, y) = (open_image(f).size for f in (a, b))
-    except OSError: return False
+    "Whether two pictures can be read and have the same proportions, perhaps lying on the side."
+    try: (w, h), (x, y) = (read_photo(f, 48).size for f in (a, b))
+    except JobError: return False
     return min(abs(w / h - x / y) / (x / y), abs(w / h - y / x) / (y / x)) < .03
 
 def may_be_masks(
@@ -142,7 +143,7 @@ def are_masks(
     few = [f for f in (few_levels(root / m, 32 if hint else 2) for m in spread(files)) if f is not None]
     if not few or np.mean(few) < (.9 if hint else 1): return False
     judged = [p for p in spread(paired) if few_levels(p[1], 32 if hint else 2) is False and same_shape(*p)]
-    return len(judged) > len(spread(paired)) / 2 and fit_of(judged) >= (.5 if hint else .9)
+    return len(judged) >= len(spread(paired)) * (.3 if hint else .8) and fit_of(judged) >= (.5 if hint else .9)
 
 # %% ../nbs/10c_masks.ipynb #3fdd9381
 def find_masks(

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/multilabel.html.md"""
 # %% auto #0
 __all__ = ['MultilabelEvaluation', 'evaluate_table']
 
-# %% ../nbs/40a_multilabel.ipynb #69a7338e
+# %% ../nbs/40a_multilabel.ipynb #185e2cd1
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 
 from .errors import ArgumentError
 from .interpret import Evaluation, calibration_error, wilson
-from .table import SEPARATOR, species_counts
+from .table import SEPARATOR, no_math, species_counts
 
 # %% ../nbs/40a_multilabel.ipynb #ba1a8a02
 @dataclass
@@ -84,7 +84,7 @@ def metrics(
                 ece=calibration_error(np.maximum(p, 1 - p).ravel(), (self.predicted == t).ravel()),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40a_multilabel.ipynb #d1d985a1
+# %% ../nbs/40a_multilabel.ipynb #444231a6
 @patch
 def most_confused(
     self: MultilabelEvaluation,
@@ -104,7 +104,7 @@ def plot_species(
     table = self.per_species()[::-1]
     fig = plt.Figure(figsize=(6, 1 + .3 * len(table)), layout="constrained")
     ax = fig.subplots()
-    ax.barh(table.index, table.recall, xerr=np.clip([table.recall - table.recall_low, table.recall_high - table.recall], 0, None), color="steelblue", ecolor="grey")
+    ax.barh(range(len(table)), table.recall, tick_label=list(map(no_math, table.index)), xerr=np.clip([table.recall - table.recall_low, table.recall_high - table.recall], 0, None), color="steelblue", ecolor="grey")
     ax.set(xlim=(0, 1), xlabel="recall, with its 95 % interval")
     return fig
 

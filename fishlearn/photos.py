@@ -7,10 +7,11 @@ Docs: https://fishlearn.github.io/fishlearn/photos.html.md"""
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'folder_table', 'split_folders', 'species_folders', 'unlabel_test', 'photo_sets', 'from_folder',
            'compile_label', 'match_names', 'from_name_re', 'from_path_func', 'from_name_func', 'from_lists',
-           'split_names', 'from_df', 'read_text_table', 'read_table', 'from_csv', 'file_table', 'photo_table']
+           'split_names', 'one_column', 'rooted_path', 'from_df', 'read_text_table', 'read_table', 'from_csv',
+           'is_file_of', 'only_tables', 'photo_table', 'as_table']
 
-# %% ../nbs/11_photos.ipynb #ee54165b
-import re
+# %% ../nbs/11_photos.ipynb #356d58dc
+import os, re
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ import pandas as pd
 from .coco import from_coco
 from .errors import ArgumentError, JobError, choose
 from .masks import find_masks
-from .table import SEPARATOR, find_photos, join_species, make_table, tidy
+from .table import COLUMNS, FACTS, SEPARATOR, find_photos, is_folder, join_species, make_table, tidy
 
 # %% ../nbs/11_photos.ipynb #e84a5bd5
 def folder_table(
@@ -119,7 +120,7 @@ def from_name_re(
     "Label photos by a pattern on the file name, or on the path."
     return folder_table(folder, lambda photos: match_names(photos, Path(folder), pattern), f"does not match {pattern}", recurse, label_delim)
 
-# %% ../nbs/11_photos.ipynb #388fcdba
+# %% ../nbs/11_photos.ipynb #c853906a
 def from_path_func(
     folder,                     # where the photos lie
     label_func,                 # `Path` → species, list of species, or None to leave the photo out
@@ -127,7 +128,10 @@ def from_path_func(
     label_delim: str = None,    # what parts several species in what the function gives
 ) -> pd.DataFrame:              # the photo table
     "Label photos by a function of their path."
-    return folder_table(folder, lambda photos: [label_func(p) for p in photos], "the label function gave none", recurse, label_delim)
+    def label(photo):
+        try: return label_func(photo)
+        except Exception as e: raise ArgumentError(f"The label function fails on {photo.as_posix()}: {type(e).__name__}: {e}.") from None
+    return folder_table(folder, lambda photos: [label(p) for p in photos], "the label function gave none", recurse, label_delim)
 
 def from_name_func(
     folder,                     # where the photos lie
@@ -137,18 +141,19 @@ def from_name_func(
     "Label photos by a function of their file name."
     return from_path_func(folder, lambda p: label_func(p.name), **kwargs)
 
-# %% ../nbs/11_photos.ipynb #c6ec7279
+# %% ../nbs/11_photos.ipynb #3e816470
 def from_lists(
     paths: list,                # of the photos
     labels: list,               # species, one a photo; or lists of species
     label_delim: str = None,    # what parts several species in a label
 ) -> pd.DataFrame:              # the photo table
     "Take the photo table from a list of paths and a list of labels."
-    if labels is None or isinstance(labels, str) or callable(labels): raise ArgumentError("A list of photos needs a list of labels as long; hand it over as label=[...].")
+    if not hasattr(labels, "__len__") or isinstance(labels, (str, bytes, dict)): raise ArgumentError("A list of photos needs a list of labels as long; hand it over as label=[...].")
+    if not len(paths): raise JobError("The list has no photos; give one path a photo.")
     if len(paths) != len(labels): raise ArgumentError(f"There are {len(paths)} photos and {len(labels)} labels; give one label a photo.")
-    return make_table(pd.DataFrame(dict(path=[str(p) for p in paths], label=[join_species(v, label_delim) for v in labels])))
+    return make_table(pd.DataFrame(dict(path=list(paths), label=[join_species(v, label_delim) for v in labels])))
 
-# %% ../nbs/11_photos.ipynb #2905c335
+# %% ../nbs/11_photos.ipynb #e83a5fef
 def split_names(
     column,         # the `split` column of somebody's table
 ) -> list:          # `train`, `valid`, `test` or None
@@ -157,6 +162,25 @@ def split_names(
     for name in set(names) - {None}: choose(name, SPLITS, "split")
     return [SPLITS.get(name) for name in names]
 
+def one_column(
+    column,             # its name
+    df: pd.DataFrame,   # somebody's table
+):
+    "Refuse a column that is not there, or there twice."
+    if not pd.api.types.is_hashable(column): raise ArgumentError(f"Name a column, such as 'label', not a {type(column).__name__}.")
+    choose(column, df.columns, "column")
+    if (df.columns == column).sum() > 1: raise ArgumentError(f"There are several columns {column!r}; rename all but one.")
+
+def rooted_path(
+    path,               # a cell of somebody's table
+    root,               # folder that relative paths start from
+):                      # path, or None
+    "Where a path of a table leads; one written on Windows leads there on other systems, too."
+    if tidy(path) is None: return None
+    here = Path(root) / str(path)
+    return str(here) if "\\" not in str(path) or os.path.exists(here) else str(Path(root) / str(path).replace("\\", "/"))
+
+# %% ../nbs/11_photos.ipynb #8d2f6ceb
 def from_df(
     df: pd.DataFrame,           # one row a photo; other columns of a photo table are kept
     label: str = "label",       # column with the species
@@ -166,24 +190,25 @@ def from_df(
     root="",                    # folder that relative paths start from
 ) -> pd.DataFrame:              # the photo table
     "Take the photo table from a DataFrame."
-    for column in [path, label] + [group] * (group is not None): choose(column, df.columns, "column")
+    for column in [path, label] + [group] * (group is not None): one_column(column, df)
     if df.empty: raise JobError("The table has no rows; give one row a photo.")
-    rooted = lambda column: [tidy(p) and str(Path(root) / tidy(p)) for p in column]
-    kept = {c: df[c].tolist() for c in ("group", "status", "reason", "set", "sha256") if c in df}
+    rooted = lambda column: [rooted_path(p, root) for p in column]
+    ours = ("status", "reason", "set", *FACTS) if {"status", "reason"} <= set(df) else ()
+    kept = {c: df[c].tolist() for c in ("group", *ours) if c in df}
     kept |= dict(path=rooted(df[path]), label=[join_species(v, label_delim) for v in df[label]])
     if group is not None: kept["group"] = df[group].tolist()
     if "split" in df: kept["split"] = split_names(df["split"])
     if "mask" in df: kept["mask"] = rooted(df["mask"])
     return make_table(pd.DataFrame(kept))
 
-# %% ../nbs/11_photos.ipynb #3008a12d
+# %% ../nbs/11_photos.ipynb #4560a1b8
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 
 def read_text_table(
     file: Path,             # csv or tsv
 ) -> pd.DataFrame:          # every cell as text; empty ones missing
     "Read a text table as it stands."
-    options = dict(dtype=str, keep_default_na=False, na_values=[""])
+    options = dict(dtype=str, keep_default_na=False, na_values=[""], index_col=False)
     if file.suffix.lower() != ".csv": return pd.read_csv(file, sep="\t", **options)
     df = pd.read_csv(file, **options)
     return pd.read_csv(file, sep=";", **options) if len(df.columns) == 1 and ";" in df.columns[0] else df
@@ -209,18 +234,23 @@ def from_csv(
     "Take the photo table from a file; paths are relative to it."
     return from_df(read_table(file), root=Path(file).parent, **kwargs)
 
-# %% ../nbs/11_photos.ipynb #f0bb906f
-def file_table(
-    photos: Path,               # csv, tsv, parquet or COCO json
-    label,                      # column, or None
-    columns: dict,              # `path`, `group` and `label_delim` for `from_df`
-) -> pd.DataFrame:              # the photo table
-    "The photo table of a file."
-    if photos.suffix.lower() in TABLES: return from_csv(photos, label=label or "label", **columns)
-    if label is not None: raise ArgumentError("A COCO file has its own labels; leave label out.")
-    if columns["group"] is not None: raise ArgumentError("A COCO file has no columns; its groups are its photos.")
-    return from_coco(photos)
+# %% ../nbs/11_photos.ipynb #26dd31c4
+def is_file_of(
+    photos,                     # what somebody handed over
+    endings: tuple,             # of file names
+) -> bool:
+    "Whether something is the path of a file with such an ending."
+    return isinstance(photos, (str, Path)) and Path(photos).suffix.lower() in endings and not is_folder(photos)
 
+def only_tables(
+    what: str,                  # the source, for the sentence
+    **options                   # arguments that mean something for a table only, by name
+):
+    "Refuse arguments that would be ignored."
+    for name, value in options.items():
+        if value: raise ArgumentError(f"{name} names a column or parts a cell of a table, and {what} has none; leave it out, or hand over a csv or a DataFrame.")
+
+# %% ../nbs/11_photos.ipynb #d034fbc4
 def photo_table(
     photos,                     # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
     label=None,                 # folder: pattern or function; table: column (default `label`); list: labels
@@ -230,12 +260,23 @@ def photo_table(
     recurse: bool = True,       # folder: also the folders below?
 ) -> pd.DataFrame:              # `path`, `label`, `group`, `split`, `status`, `reason`, `mask`, `set`
     "The photo table of any source."
-    columns = dict(path=path, group=group, label_delim=label_delim)
-    if isinstance(photos, pd.DataFrame): return from_df(photos, label or "label", **columns)
-    if isinstance(photos, (str, Path)) and Path(photos).suffix.lower() in (*TABLES, ".json") and not Path(photos).is_dir(): return file_table(Path(photos), label, columns)
-    if group is not None: raise ArgumentError("Only a table has groups; hand over a csv or a DataFrame with that column.")
+    if label_delim is not None and (not isinstance(label_delim, str) or not label_delim): raise ArgumentError(f"label_delim is what stands between two species, such as ';', not {label_delim!r}.")
+    columns = dict(label="label" if label is None else label, path=path, group=group, label_delim=label_delim)
+    if isinstance(photos, pd.DataFrame): return from_df(photos, **columns)
+    if is_file_of(photos, TABLES): return from_csv(photos, **columns)
+    other = dict(path=path != "path", group=group)
+    if is_file_of(photos, (".json",)): return only_tables("a COCO file", **other, label=label is not None, label_delim=label_delim) or from_coco(photos)
     if not isinstance(photos, (str, Path)):
-        if not hasattr(photos, "__len__") or isinstance(photos, dict): raise ArgumentError(f"Hand over a folder, a csv, a COCO json, a DataFrame or a list of photos, not a {type(photos).__name__}.")
-        return from_lists(list(photos), label, label_delim)
+        if not hasattr(photos, "__len__") or isinstance(photos, (bytes, dict)): raise ArgumentError(f"Hand over a folder, a csv, a COCO json, a DataFrame or a list of photos, not a {type(photos).__name__}.")
+        return only_tables("a list", **other) or from_lists(list(photos), label, label_delim)
+    only_tables("a folder", **other)
     if label is None: return from_folder(photos, recurse, label_delim)
+    if not callable(label) and not isinstance(label, str): raise ArgumentError(f"For a folder, label is a pattern or a function, not a {type(label).__name__}.")
     return (from_path_func if callable(label) else from_name_re)(photos, label, recurse, label_delim)
+
+def as_table(
+    photos,                     # a photo table, or anything `photo_table` takes
+) -> pd.DataFrame:              # a photo table with one index a row
+    "A photo table as it is, anything else through the door."
+    known = isinstance(photos, pd.DataFrame) and set(COLUMNS) <= set(photos)
+    return photos.reset_index(drop=True) if known else photo_table(photos)

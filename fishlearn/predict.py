@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/predict.html.md"""
 __all__ = ['expand', 'list_photos', 'pixels_or_reason', 'decode_ahead', 'torch_engine', 'onnx_engine', 'normalise', 'softmax',
            'sigmoid', 'predict_photos', 'answer_table']
 
-# %% ../nbs/51_predict.ipynb #06d3dc05
+# %% ../nbs/51_predict.ipynb #a3478473
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +23,9 @@ from .errors import ArgumentError, JobError, choose
 from .masks import find_masks
 from .photos import TABLES, read_table
 from .reading import photo_box
-from .table import SEPARATOR, find_photos
+from .table import SEPARATOR, find_photos, is_folder
 
-# %% ../nbs/51_predict.ipynb #1d97edd2
+# %% ../nbs/51_predict.ipynb #c6f519d1
 def expand(
     photo,          # a path, a folder, a csv or an open image
 ) -> list:          # paths as strings, or the image
@@ -34,7 +34,7 @@ def expand(
     if photo_box(photo)[0]: return [str(photo)]
     path = Path(photo)
     if path.suffix.lower() in TABLES: return [(path.parent / p).as_posix() for p in read_table(path, ["path"]).path.dropna()]
-    if not path.is_dir(): return [path.as_posix()]
+    if not is_folder(path): return [path.as_posix()]
     masks = find_masks(path, found := find_photos(path))
     return [p.as_posix() for p in found if p not in masks]
 

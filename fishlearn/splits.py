@@ -26,14 +26,15 @@ def split_units(
     alone = pd.Series([f"photo {i}" for i in table.index], table.index)
     return alone if by == "random" else table.group.where(table.group.notna(), alone).astype(str)
 
-# %% ../nbs/13_splits.ipynb #31b1255a
+# %% ../nbs/13_splits.ipynb #2963a4d8
 def cap_species(
     table: pd.DataFrame,    # photo table
     most: int,              # photos a species
     seed: int = 0,          # which photos
 ) -> pd.DataFrame:          # the table with photos over the cap left out
     "Keep at most so many photos of a species, spread over its groups."
-    if most < 1: raise ArgumentError(f"A cap of {most} photos a species leaves nothing; write 1 or more.")
+    if not isinstance(most, (int, np.integer)) or most < 1: raise ArgumentError(f"A cap of {most} photos a species leaves nothing; write a whole number from 1.")
+    table = table.reset_index(drop=True)
     rows = table[(table.status == "ok") & ~table.split.isin(["valid", "test"])].sample(frac=1, random_state=seed)
     turn = rows.groupby([rows.label, split_units(rows)]).cumcount().sort_values(kind="stable").index
     kept, counts = set(), Counter()
@@ -98,7 +99,7 @@ def split_kind(
     if by == "group" and not grouped: raise ArgumentError("The photos bring no groups along; name a column with group=, or write split 'random'.")
     return by
 
-# %% ../nbs/13_splits.ipynb #a99025d1
+# %% ../nbs/13_splits.ipynb #efc14b1b
 def check_shares(
     valid: float,           # share for validation
     test: float,            # share for the final test
@@ -130,6 +131,7 @@ def split_photos(
 ) -> pd.DataFrame:          # the table with `split`: `train`, `valid`, `test`, or None for rows not in use
     "Split the usable photos."
     check_shares(valid, test)
+    table = table.reset_index(drop=True)
     ok, by = table[table.status == "ok"], split_kind(table, by)
     if by == "given": table = leave_out(table, lambda t: t.split.isna(), "unsplit", "no split given, while others have one")
     else: table = table.assign(split=draw_split(ok, valid, test, by, seed).reindex(table.index))
