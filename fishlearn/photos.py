@@ -153,7 +153,7 @@ def from_lists(
     if len(paths) != len(labels): raise ArgumentError(f"There are {len(paths)} photos and {len(labels)} labels; give one label a photo.")
     return make_table(pd.DataFrame(dict(path=list(paths), label=[join_species(v, label_delim) for v in labels])))
 
-# %% ../nbs/11_photos.ipynb #e83a5fef
+# %% ../nbs/11_photos.ipynb #89d8fb27
 def split_names(
     column,         # the `split` column of somebody's table
 ) -> list:          # `train`, `valid`, `test` or None
@@ -177,8 +177,8 @@ def rooted_path(
 ):                      # path, or None
     "Where a path of a table leads; one written on Windows leads there on other systems, too."
     if tidy(path) is None: return None
-    here = Path(root) / str(path)
-    return str(here) if "\\" not in str(path) or os.path.exists(here) else str(Path(root) / str(path).replace("\\", "/"))
+    here, other = Path(root) / str(path), Path(root) / str(path).replace("\\", "/")
+    return str(other if here != other and not os.path.exists(here) and os.path.exists(other) else here)
 
 # %% ../nbs/11_photos.ipynb #8d2f6ceb
 def from_df(
