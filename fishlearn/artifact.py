@@ -67,14 +67,15 @@ def write_folder(
     except OSError as e: raise JobError(f"{folder} cannot be written: {e.strerror or e}.") from None
     return folder
 
-# %% ../nbs/50_artifact.ipynb #676ac90c
+# %% ../nbs/50_artifact.ipynb #553cada8
 def check_file(
     file,           # target, or None
 ):
     "Refuse a file that cannot be written, before any work is done."
-    folder = Path(file or "file").absolute().parent
+    if file is None: return
+    folder = Path(file).absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK): raise JobError(f"{file} cannot be written: there is no folder {Path(file).parent} to write to.")
-    if file and Path(file).is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
+    if Path(file).is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
 
 def write_file(
     file,           # target
@@ -186,7 +187,7 @@ def describe(
     counts = {} if m.photos is None else m.photos[m.photos.status == "ok"].groupby("split").size().to_dict()
     return dict(format_version=FORMAT_VERSION, classes=list(m.classes), **m.settings, photos=counts, metrics=m.metrics, measured=m.measured, versions=versions())
 
-# %% ../nbs/50_artifact.ipynb #2730fdab
+# %% ../nbs/50_artifact.ipynb #809ac18a
 def card_table(
     rows: dict,         # `per_species` of the metrics
 ) -> str:               # Markdown
@@ -200,13 +201,14 @@ def model_card(
 ) -> str:               # Markdown
     "The README of a model folder."
     s, e = m.settings, m.metrics
+    several = s.get("several", False)
     figures = "No photo was held out, so this model comes without a figure of its own." if not e else (
-        f"On {e['n']} held-out photos: accuracy **{e['accuracy']:.3f}** (95 % interval {e['accuracy_ci'][0]:.3f}–{e['accuracy_ci'][1]:.3f}), "
+        f"On {e['n']} held-out photos{', each right only if exactly its species were named' if several else ''}: accuracy **{e['accuracy']:.3f}** (95 % interval {e['accuracy_ci'][0]:.3f}–{e['accuracy_ci'][1]:.3f}), "
         f"balanced accuracy {e['balanced_accuracy']:.3f}, macro F1 {e['macro_f1']:.3f}, expected calibration error {e['ece']:.3f}.\n\n{card_table(e['per_species'])}")
     pictures = "\n".join(f"![{p}]({p})" for p in m.pictures)
     return (f"# {name}\n\nTells {len(m.classes)} species apart in photos. Made with fishlearn {version('fishlearn')}, backbone {s['arch']}, recipe {s['recipe']}, "
             f"photos split by {s['split']}.\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
-            f"The model always answers with one of its species, also when shown something else.\n\n{pictures}\n\n## How to use\n\n"
+            f"The model {'names every species it takes for more likely there than not, perhaps none' if several else 'always answers with one of its species, also when shown something else'}.\n\n{pictures}\n\n## How to use\n\n"
             f"```\nfishlearn predict {name} photo.jpg\n```\n\n```python\nfrom fishlearn.core import SpeciesModel\nSpeciesModel.load(\"{name}\").predict([\"photo.jpg\"])\n```\n")
 
 # %% ../nbs/50_artifact.ipynb #1a6eeafe

@@ -9,10 +9,10 @@ __all__ = ['STYLE', 'imbalance', 'lowest_recall', 'species_table', 'same_but', '
            'plot_counts', 'contact_sheet', 'tile', 'DataCard', 'data_card', 'picture', 'listing', 'summary',
            'warnings_of', 'body', 'page']
 
-# %% ../nbs/15_card.ipynb #576c1de7
+# %% ../nbs/15_card.ipynb #455047a8
 import base64, html, json, os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 
@@ -25,7 +25,7 @@ from scipy.stats import binomtest, entropy
 from .errors import JobError
 from .health import check_photos
 from .photos import as_table
-from .reading import photo_pixels
+from .reading import photo_file, photo_pixels
 from .splits import split_units
 from .table import SEPARATOR, brief, no_math, species_counts
 
@@ -37,7 +37,7 @@ def imbalance(
     return dict(largest=int(counts.max()), smallest=int(counts.min()), ratio=round(float(counts.max() / counts.min()), 1),
                 effective_species=round(float(np.exp(entropy(counts))), 1))
 
-# %% ../nbs/15_card.ipynb #7574bcd7
+# %% ../nbs/15_card.ipynb #bb4da55e
 def lowest_recall(
     held: int,          # photos held out, all answered rightly
 ) -> float:             # lower end of the 95 % interval
@@ -51,7 +51,9 @@ def species_table(
     "What there is of each species, and whether a figure for it can mean something."
     counts = species_counts(table)
     groups = counts.groupby(split_units(table)).max().sum()
-    held = (counts.sum() * valid).round().clip(lower=1).astype(int).where(groups > 1, 0)
+    judging = table.split.isin(["valid", "test"]) if "split" in table else pd.Series(False, table.index)
+    drawn = (counts.sum() * valid).round().clip(lower=1).astype(int).where(groups > 1, 0)
+    held = counts[judging].sum().astype(int) if judging.any() else drawn
     low = held.map(lowest_recall).round(2)
     found = pd.DataFrame(dict(photos=counts.sum(), groups=groups, lowest_recall=low, judged=low >= .5))
     return found.rename_axis("species").sort_values("photos", ascending=False, kind="stable")
@@ -134,7 +136,7 @@ def tile(
     try: return Image.fromarray(photo_pixels(photo, side))
     except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
-# %% ../nbs/15_card.ipynb #87fe7f5c
+# %% ../nbs/15_card.ipynb #dffb4977
 @dataclass
 class DataCard:
     "What a set of photos holds, and what is wrong with it."
@@ -158,14 +160,15 @@ def data_card(
 ) -> DataCard:
     "The data card of a photo table."
     table = as_table(df)
-    if "width" not in table or table.width[table.status == "ok"].isna().any(): table = check_photos(table)
+    checked = isinstance(df, pd.DataFrame) and "width" in table and table.width[table.status == "ok"].notna().all()
+    table = table if checked else check_photos(table)
     ok, masks = table[table.status == "ok"], table[table.status == "mask"]
     if ok.empty: raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
     species, health = species_table(ok), health_table(table)
     facts = dict(photos=len(ok), left_out=int((~table.status.isin(["ok", "mask"])).sum()), species=len(species), imbalance=imbalance(species.photos),
                  several_species=bool(ok.label.str.contains(SEPARATOR, regex=False).any()), too_few_to_judge=species.index[~species.judged].tolist(),
                  similar_names=similar_names(species.index), width=spans(ok.width), height=spans(ok.height), aspect_ratio=spans(ok.width.astype(float) / ok.height.astype(float)),
-                 megabytes=round(float(ok.bytes.sum()) / 1e6, 1), formats=ok.format.value_counts().to_dict(), modes=ok["mode"].value_counts().to_dict(),
+                 megabytes=round(float(ok.bytes[~ok.path.map(photo_file).duplicated()].sum()) / 1e6, 1), formats=ok.format.value_counts().to_dict(), modes=ok["mode"].value_counts().to_dict(),
                  masks=dict(found=len(masks), photos_with_mask=int(ok["mask"].notna().sum()), without_photo=int((masks.reason == "mask without a photo").sum())),
                  sets=ok["set"].value_counts().to_dict(), groups=int(ok.group.nunique()), splits=ok.split.value_counts().to_dict(),
                  per_species=species.reset_index().to_dict("records"), health=health.to_dict("records"), fishlearn=version("fishlearn"))

@@ -170,7 +170,7 @@ def evaluate(
     for r in e.most_confused().head(5).itertuples(): print(f"  {r.photos} × {r.actual} taken for {r.predicted}")
     if json_file: write_file(json_file, json.dumps(e.metrics(), indent=1, ensure_ascii=False))
 
-# %% ../nbs/70_cli.ipynb #d8f353e5
+# %% ../nbs/70_cli.ipynb #3f49d6dc
 def write_answers(
     table,          # from `SpeciesModel.predict`
     file: Path,     # csv to write
@@ -193,7 +193,8 @@ def predict(
     from fishlearn.core import SpeciesModel
     table = SpeciesModel.load(model).predict(photos, top)
     other = [", ".join(f"{s} {p:.2f}" for s, p in row[:2] if p >= .005) for row in table.alternatives]
-    rows = [(r.path, r.reason or r.species, "" if r.reason else f"{r.probability:.2f}", o) for r, o in zip(table.itertuples(), other)]
+    name = lambda r: r.reason or (r.species if r.probability == r.probability else "none")
+    rows = [(r.path, name(r), f"{r.probability:.2f}" if r.probability == r.probability else "", o) for r, o in zip(table.itertuples(), other)]
     if csv: write_answers(table, csv)
     else: print_table(rows, ["photo", "species", "probability", "or else"], numbers=[2])
     if (table.reason != "").all(): raise typer.Exit(1)

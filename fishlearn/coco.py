@@ -92,7 +92,7 @@ def widen(
     left, top, right, bottom = max(0, x - m), max(0, y - m), min(float(width or np.inf), x + w + m), min(float(height or np.inf), y + h + m)
     return int(left), int(top), max(0, int(np.ceil(right)) - int(left)), max(0, int(np.ceil(bottom)) - int(top))
 
-# %% ../nbs/10e_coco.ipynb #57161257
+# %% ../nbs/10e_coco.ipynb #804aff18
 def note_row(
     note: dict,         # annotation
     photo: dict,        # its entry in `images`
@@ -103,7 +103,7 @@ def note_row(
 ) -> dict:              # `path`, `group`, `status`, `reason`
     "The row of one annotation."
     file, box = (root / photo["file_name"]).as_posix(), note_box(note)
-    row = dict(path=file, group=file, status="ok", reason="")
+    row = dict(path=file, group=photo["file_name"], status="ok", reason="")
     if box is None: return row | dict(status="no box", reason="annotation without a box")
     wide = widen(box, margin, photo.get("width"), photo.get("height"))
     if not min(wide[2:]): return row | dict(status="no box", reason="box outside of its photo")

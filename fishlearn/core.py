@@ -36,7 +36,7 @@ class SpeciesModel(ModelFiles):
         "Whether a photo may show several species."
         return self.settings.get("several", False)
 
-# %% ../nbs/00_core.ipynb #d3ef0729
+# %% ../nbs/00_core.ipynb #1c31eb21
 @patch
 def probabilities(self: SpeciesModel,
     photos: list,           # paths, or whatever `read` reads
@@ -50,7 +50,7 @@ def probabilities(self: SpeciesModel,
 
 @patch
 def predict(self: SpeciesModel,
-    photos,                 # a path, a folder, or a list of these
+    photos,                 # a path, a folder, a csv, a COCO json, an open image, a table with `path`, or a list of these
     top: int = 5,           # answers to name, the first among them
 ) -> pd.DataFrame:          # `path`, `species`, `probability`, `alternatives`, `reason`
     "Name the species in photos."
@@ -71,7 +71,7 @@ def learn(self: SpeciesModel):
         self.learner = wrap_learner(self.net, dls)
     return self.learner
 
-# %% ../nbs/00_core.ipynb #013c9869
+# %% ../nbs/00_core.ipynb #e1b45e43
 def trained_on(
     model: SpeciesModel,    # a model that knows its photos
     paths: list,            # photos
@@ -87,11 +87,12 @@ def evaluate(self: SpeciesModel,
     photos,                 # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
     label=None,             # folder: pattern or function; table: column; list: labels
     path: str = "path",     # table: column with the path
-    label_delim: str = None,    # what parts several species in a label
+    label_delim: str = None,    # what parts several species in a label (default: as in the training)
 ):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
     "Figures on photos whose species is known."
     from fishlearn.multilabel import evaluate_table
-    table = photo_table(photos, label, path, label_delim=label_delim)
+    plain = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
+    table = photo_table(photos, label, path, label_delim=label_delim or (None if plain else self.settings.get("label_delim")))
     if several_species(table) and not self.several: raise ArgumentError("Some photos show several species, and the model names one a photo; train a model with label_delim, or leave these photos out.")
     strange = species_counts(table).drop(columns=self.classes, errors="ignore").any(axis=1)
     table = leave_out(table, lambda t: strange, "unknown", "the model does not know this species")
@@ -150,7 +151,7 @@ def held_out(
     p, _ = model.probabilities(rows.path.tolist(), lambda path: np.asarray(store.open(path)))
     return evaluate_table(p, rows, model.classes, model.several)
 
-# %% ../nbs/00_core.ipynb #96418941
+# %% ../nbs/00_core.ipynb #25bdc78d
 def read_all(
     table,                              # photo table
     size: int,                          # side, px
@@ -176,10 +177,10 @@ def prepare_photos(
     "From any source to decoded photos that are split, saying what was understood."
     from fishlearn.splits import cap_species, check_species, split_kind, split_photos, tell_split
     table = photo_table(photos, **options)
-    check_species(table)
     kind = split_kind(table, "group" if split is None and options["group"] is not None else split)
-    if most is not None: table = cap_species(table, most, seed)
+    if most is not None: table = cap_species(table, most, seed, kind == "given")
     print(tell_photos(table))
+    check_species(table)
     table, store = read_all(table, size)
     check_species(table)
     table = split_photos(table, valid, test, kind, seed)
@@ -187,10 +188,10 @@ def prepare_photos(
     check_species(table[table.split == "train"])
     return table, store, kind
 
-# %% ../nbs/00_core.ipynb #900601e9
+# %% ../nbs/00_core.ipynb #66a7592d
 def train_species_model(
     photos,                     # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
-    label=None,                 # folder: pattern on the file name, or function; table: column; list: labels
+    label=None,                 # folder: pattern on the file name or path, or function; table: column; list: labels
     path: str = "path",         # table: column with the path
     group: str = None,          # table: column with what must not be split, such as a boat trip
     label_delim: str = None,    # what parts the species in a label, where a photo may show several
@@ -218,7 +219,7 @@ def train_species_model(
     table, store, split = prepare_photos(photos, options, max_per_species, size, valid, test, split, seed)
     several = label_delim is not None or several_species(table)
     learner, history = fit_photos(table, store, arch, mean, std, recipe, epochs, bs, seed, weights, several)
-    settings = dict(arch=arch, size=size, mean=list(mean), std=list(std), several=several, recipe=recipe, epochs=epochs, split=split, valid=valid, test=test,
+    settings = dict(arch=arch, size=size, mean=list(mean), std=list(std), several=several, label_delim=label_delim, recipe=recipe, epochs=epochs, split=split, valid=valid, test=test,
                     max_per_species=max_per_species, seed=seed)
     model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
     model.evaluation = held_out(model, store)

@@ -85,7 +85,7 @@ def accept(
     missing, free = (total or size or 0) - start, shutil.disk_usage(file.parent).free
     if missing > free: raise failed(url, file, f"it needs {tqdm.format_sizeof(missing, 'B')}, the disk has {tqdm.format_sizeof(free, 'B')} left")
 
-# %% ../nbs/09a_downloads.ipynb #8b47334d
+# %% ../nbs/09a_downloads.ipynb #133e4d79
 class Broken(Exception):
     "Something went wrong that another try may mend."
 
@@ -115,7 +115,7 @@ def pull(
     with ask_rest(url, part, timeout) as r:
         if r.status_code in (408, 429) or r.status_code >= 500: raise Broken(f"the server answers {r.status_code} {r.reason}")
         start, total = read_answer(r, part.stat().st_size if part.exists() else 0)
-        if start is None: part.unlink()
+        if start is None: part.unlink(missing_ok=True)
         if start is None: raise Broken("the server does not go on where it broke off")
         if r.status_code == 416: return
         accept(r, url, file, start, total, size)

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/health.html.md"""
 # %% auto #0
 __all__ = ['inspect_batch', 'map_batches', 'inspect_all', 'add_facts', 'check_photos', 'stop_if_many']
 
-# %% ../nbs/14_health.ipynb #0551b3e1
+# %% ../nbs/14_health.ipynb #8ad05009
 import faulthandler, os, warnings
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .errors import JobError
 from .photos import as_table
 from .reading import FACTS, inspect_photo
-from .table import leave_out, tell_left_out
+from .table import leave_out
 
 # %% ../nbs/14_health.ipynb #312beae6
 def inspect_batch(
@@ -42,7 +42,7 @@ def inspect_batch(
             found.append(facts)
     return found
 
-# %% ../nbs/14_health.ipynb #2f99cece
+# %% ../nbs/14_health.ipynb #dc11c7f3
 def map_batches(
     work,               # function of a batch, run in a worker
     batches,            # lists
@@ -54,7 +54,9 @@ def map_batches(
         pool, sent = loky.get_reusable_executor(timeout=60), deque()
         try:
             while waiting or sent:
-                while waiting and len(sent) < ahead: sent.append((batch := waiting.popleft(), pool.submit(work, batch)))
+                while waiting and len(sent) < ahead:
+                    future = pool.submit(work, waiting[0])
+                    sent.append((waiting.popleft(), future))
                 batch, future = sent[0]
                 result = future.result()
                 sent.popleft()
@@ -62,7 +64,7 @@ def map_batches(
         except BrokenProcessPool:
             for batch, future in sent: yield batch, None if not future.done() or future.exception() else future.result()
 
-# %% ../nbs/14_health.ipynb #6cf7fe7a
+# %% ../nbs/14_health.ipynb #4d2da584
 def inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
@@ -81,6 +83,7 @@ def inspect_all(
         for [(row, _)], result in map_batches(work, ([pair] for pair in alone), ahead=1):
             found[row] = result[0] if result else ("unreadable", f"took longer than {seconds:g} seconds, or broke the program that read it") + (None,) * (len(FACTS) - 2)
             bar.update()
+    if None in found: raise JobError(f"{found.count(None)} photos were not read; call again.")
     return pd.DataFrame(found, columns=FACTS, dtype=object)
 
 # %% ../nbs/14_health.ipynb #10c95cae
@@ -106,7 +109,7 @@ def check_photos(
     table = as_table(photos)
     return add_facts(table, inspect_all(table.path[table.status == "ok"].tolist(), seconds))
 
-# %% ../nbs/14_health.ipynb #3cf15752
+# %% ../nbs/14_health.ipynb #d8d6f6b8
 def stop_if_many(
     broken: dict,           # path → reason
     total: int,             # photos there should be
@@ -115,4 +118,4 @@ def stop_if_many(
     "Stop when more than a share of the photos has broken."
     if len(broken) <= max(1, share * total): return
     listed = "; ".join(f"{p} {r}" for p, r in list(broken.items())[:10])
-    raise JobError(f"{len(broken)} of {total} photos can no longer be read; look at the disk they are on, or take them out: {listed}{'; …' if len(broken) > 10 else ''}.")
+    raise JobError(f"{len(broken)} of {total} photos are no longer what they were; look at the disk they are on, or check them anew: {listed}{'; …' if len(broken) > 10 else ''}.")

@@ -27,7 +27,7 @@ from .health import add_facts, inspect_all, stop_if_many
 from .reading import photo_file, photo_pixels
 from .table import SEPARATOR
 
-# %% ../nbs/20_loaders.ipynb #a73ee939
+# %% ../nbs/20_loaders.ipynb #3a6249d6
 @dataclass
 class PhotoStore:
     "Decoded photos by path."
@@ -60,12 +60,11 @@ class PhotoStore:
         if self.skipping: raise SkipItemException
         return PILImage.create(np.full((self.size, self.size, 3), 128, np.uint8))
 
+    def __getstate__(self): return vars(self) | dict(pixels=self.pixels[:0], rows={}, home=None)
+
     @classmethod
-    def empty(cls,
-        size: int,          # side, px
-        expected=()         # paths of photos to train on
-    ):                      # `PhotoStore`
-        "A store that decodes everything on demand."
+    def empty(cls, size, expected=()):
+        "A store that decodes everything on demand, for photos of a size and paths to train on."
         return cls(size, np.zeros((0, size, size, 3), np.uint8), {}, frozenset(expected))
 
 # %% ../nbs/20_loaders.ipynb #85ce3865

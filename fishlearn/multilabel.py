@@ -115,7 +115,7 @@ def pictures(
     "What a model folder shows of an evaluation."
     return {"species.png": self.plot_species()}
 
-# %% ../nbs/40a_multilabel.ipynb #5d8ffa87
+# %% ../nbs/40a_multilabel.ipynb #a661896c
 def evaluate_table(
     probabilities: list,    # n arrays of shape (species,)
     rows: pd.DataFrame,     # photo table of the n photos
@@ -125,5 +125,6 @@ def evaluate_table(
 ):                          # `Evaluation` or `MultilabelEvaluation`
     "Set probabilities against the labels of a photo table."
     truth = species_counts(rows).reindex(columns=classes, fill_value=0).to_numpy()
+    if not truth.any(1).all(): raise ArgumentError(f"The species of {rows.path[~truth.any(1)].iloc[0]} is none of the model's; leave such photos out.")
     make, targets = (MultilabelEvaluation, truth) if several else (Evaluation, truth.argmax(1))
     return make(np.stack(probabilities), targets, classes, rows.path.tolist(), excluded)

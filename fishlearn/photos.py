@@ -10,7 +10,7 @@ __all__ = ['SPLITS', 'TABLES', 'folder_table', 'split_folders', 'species_folders
            'split_names', 'one_column', 'rooted_path', 'from_df', 'read_text_table', 'read_table', 'from_csv',
            'is_file_of', 'only_tables', 'photo_table', 'as_table']
 
-# %% ../nbs/11_photos.ipynb #356d58dc
+# %% ../nbs/11_photos.ipynb #44614257
 import os, re
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pandas as pd
 from .coco import from_coco
 from .errors import ArgumentError, JobError, choose
 from .masks import find_masks
-from .table import COLUMNS, FACTS, SEPARATOR, find_photos, is_folder, join_species, make_table, tidy
+from .table import COLUMNS, FACTS, find_photos, is_folder, join_species, make_table, tidy
 
 # %% ../nbs/11_photos.ipynb #e84a5bd5
 def folder_table(
@@ -40,7 +40,7 @@ def folder_table(
     apart = pd.DataFrame(dict(path=list(masks), status="mask", reason=[f"mask of {p.as_posix()}" if p else "mask without a photo" for p in masks.values()]))
     return make_table(pd.concat([rows, apart], ignore_index=True) if masks else rows, why)
 
-# %% ../nbs/11_photos.ipynb #86133263
+# %% ../nbs/11_photos.ipynb #2ab38ca2
 SPLITS = dict(train="train", training="train", valid="valid", val="valid", validation="valid", test="test", testing="test")
 
 def split_folders(
@@ -54,17 +54,18 @@ def species_folders(
     folders: list,      # tuples of folder names, one a photo
     splits: list,       # from `split_folders`
 ) -> list:              # tuples without the folder of the split
-    "Folder names that may be species."
+    "Folder names that may be species; a photo directly in the folder of a split has none."
     first = lambda parts: next(i for i, f in enumerate(parts) if f.lower() in SPLITS)
-    return [parts if s is None else parts[:first(parts)] + parts[first(parts) + 1:] for parts, s in zip(folders, splits)]
+    without = lambda parts, i: parts[:i] + parts[i + 1:] if i + 1 < len(parts) else ()
+    return [parts if s is None else without(parts, first(parts)) for parts, s in zip(folders, splits)]
 
-# %% ../nbs/11_photos.ipynb #6c2cd427
+# %% ../nbs/11_photos.ipynb #27faed09
 def unlabel_test(
     labels: list,       # species or None
     splits: list,       # from `split_folders`
 ) -> list:              # labels, None for a test folder of unknown species
     "Take the labels from a test folder that shares no species with the rest."
-    known = {l for l, s in zip(labels, splits) if s != "test"}
+    known = {l for l, s in zip(labels, splits) if s != "test"} - {None}
     strange = not known & {l for l, s in zip(labels, splits) if s == "test"}
     return [None if s == "test" and strange else l for l, s in zip(labels, splits)]
 
@@ -75,7 +76,7 @@ def photo_sets(
     above = ["/".join(f for f in parts[:-1] if f != parts[-1]) or "." for parts in map(lambda p: p or ("",), folders)]
     pairs = pd.DataFrame(dict(species=[p[-1] if p else None for p in folders], set=above)).drop_duplicates()
     again = set(pairs[pairs.species.duplicated(keep=False)].set)
-    return above if len(again) > 1 else [None] * len(folders)
+    return [a if a in again and len(again) > 1 else None for a in above]
 
 def from_folder(
     folder,                     # a folder with one folder per species, perhaps inside `train`, `valid`, `test`
@@ -87,7 +88,7 @@ def from_folder(
     split = lambda photos: split_folders(parts(photos))
     species = lambda photos: species_folders(parts(photos), split(photos))
     label = lambda photos: unlabel_test([f[-1] if f else None for f in species(photos)], split(photos))
-    return folder_table(folder, label, "lies in no species folder", recurse, label_delim, split=split, set=lambda photos: photo_sets(species(photos)))
+    return folder_table(folder, label, "lies in no species folder, or is a test photo of no known species", recurse, label_delim, split=split, set=lambda photos: photo_sets(species(photos)))
 
 # %% ../nbs/11_photos.ipynb #44732fd8
 def compile_label(

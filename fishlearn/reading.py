@@ -101,7 +101,7 @@ def decode_other(
     factor = min(im.size) // (3 * side) if side else 1
     return im.reduce(factor) if factor > 1 else im
 
-# %% ../nbs/10a_reading.ipynb #f3cf2ca4
+# %% ../nbs/10a_reading.ipynb #63e5bd4e
 TURNS = {v: t for v, t in zip(range(2, 9), (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE,
                                             Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90))}
 
@@ -134,13 +134,13 @@ def orientation_of(
 def decode(
     data: bytes,            # the file
     side: int = 0,          # px needed on the shorter side; 0 for all there are
-) -> tuple:                 # RGB image, upright, and a note
+) -> tuple:                 # RGB image, upright; a note; and how it was turned on disk, 1 to 8
     "From the bytes of a file to a photo."
     im, note = open_image(data), ""
     orientation = orientation_of(im)
     if im.format in ("JPEG", "MPO") and im.mode in ("L", "RGB"): im, note = decode_jpeg(data, im.mode == "L", side)
     else: im = decode_other(im, side)
-    return finish(im, orientation), note
+    return finish(im, orientation), note, orientation
 
 # %% ../nbs/10a_reading.ipynb #580f8fbe
 def reason_of(
@@ -211,7 +211,7 @@ def photo_pixels(
     "The pixels a model sees of a photo."
     return squish(read_photo(photo, size), size)
 
-# %% ../nbs/10a_reading.ipynb #d4b7b7b9
+# %% ../nbs/10a_reading.ipynb #d722e63f
 MIN_SIDE = 8
 FACTS = ("status", "reason", "format", "mode", "width", "height", "bytes", "sha256")
 
@@ -220,12 +220,12 @@ def oddities(
     file: str,          # its path
 ) -> list:              # of sentences
     "What is odd about a photo that can be used all the same."
-    expected = Image.registered_extensions().get(Path(file).suffix.lower())
-    found = "JPEG" if im.format == "MPO" else im.format
-    named = [f"is a {found} named {Path(file).suffix}"] if expected != found else []
+    same = lambda kind: "JPEG" if kind == "MPO" else kind
+    expected, found = same(Image.registered_extensions().get(Path(file).suffix.lower())), same(im.format)
+    named = [f"is a {found} named {Path(file).suffix or 'without an ending'}"] if expected != found else []
     return named + (["is animated, its first picture is used"] if getattr(im, "is_animated", False) and im.format != "MPO" else [])
 
-# %% ../nbs/10a_reading.ipynb #a27f01bd
+# %% ../nbs/10a_reading.ipynb #b7c5d1a9
 def look_at(
     data: bytes,            # the file
     photo: str,             # path, perhaps with a box
@@ -237,9 +237,9 @@ def look_at(
     size_here, notes = box[2:] if box else im.size, oddities(im, photo_file(photo))
     if min(size_here) < MIN_SIDE: raise JobError(f"is too small: {size_here[0]}×{size_here[1]} px")
     if im.format == "PNG": im.verify()
-    if box: picture, note = cut_out(read_whole(photo_file(photo), state(photo_file(photo))), box, outlines), ""
-    else: picture, note = decode(data, size or 64)
-    return (im.format, im.mode, *size_here), "; ".join(notes + [note] * bool(note)), squish(picture, size) if size else None
+    if box: picture, note, turned = cut_out(read_whole(photo_file(photo), state(photo_file(photo))), box, outlines), "", 1
+    else: picture, note, turned = decode(data, size or 64)
+    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here)), "; ".join(notes + [note] * bool(note)), squish(picture, size) if size else None
 
 def inspect_photo(
     photo: str,             # path, perhaps with a box

@@ -26,16 +26,17 @@ def split_units(
     alone = pd.Series([f"photo {i}" for i in table.index], table.index)
     return alone if by == "random" else table.group.where(table.group.notna(), alone).astype(str)
 
-# %% ../nbs/13_splits.ipynb #2963a4d8
+# %% ../nbs/13_splits.ipynb #c538353b
 def cap_species(
     table: pd.DataFrame,    # photo table
     most: int,              # photos a species
     seed: int = 0,          # which photos
+    given: bool = False,    # is the table's own split kept? Then only photos to train on are capped
 ) -> pd.DataFrame:          # the table with photos over the cap left out
     "Keep at most so many photos of a species, spread over its groups."
     if not isinstance(most, (int, np.integer)) or most < 1: raise ArgumentError(f"A cap of {most} photos a species leaves nothing; write a whole number from 1.")
     table = table.reset_index(drop=True)
-    rows = table[(table.status == "ok") & ~table.split.isin(["valid", "test"])].sample(frac=1, random_state=seed)
+    rows = table[(table.status == "ok") & ((table.split == "train") | (not given))].sample(frac=1, random_state=seed)
     turn = rows.groupby([rows.label, split_units(rows)]).cumcount().sort_values(kind="stable").index
     kept, counts = set(), Counter()
     for i, names in rows.label[turn].str.split(SEPARATOR, regex=False).items():
@@ -137,13 +138,13 @@ def split_photos(
     else: table = table.assign(split=draw_split(ok, valid, test, by, seed).reindex(table.index))
     return drop_untrained(table)
 
-# %% ../nbs/13_splits.ipynb #1a727ef8
+# %% ../nbs/13_splits.ipynb #60a8e069
 def drop_untrained(
     table: pd.DataFrame,    # photo table with `split`
 ) -> pd.DataFrame:          # the same, photos of species without a training photo marked
     "Leave out held-out photos of species that are not trained on."
     counts = species_counts(table)
-    strange = counts.loc[:, counts[table.split == "train"].sum() == 0].any(axis=1)
+    strange = counts.loc[:, counts[(table.split == "train") & (table.status == "ok")].sum() == 0].any(axis=1)
     table = leave_out(table, lambda t: strange, "untrained", "no training photo of this species")
     return table.assign(split=table.split.astype(object).where(table.status == "ok", None))
 

@@ -9,8 +9,8 @@ __all__ = ['PHOTO_SUFFIXES', 'SEPARATOR', 'COLUMNS', 'FACTS', 'is_folder', 'wort
            'join_species', 'several_species', 'species_counts', 'leave_out', 'clean_path', 'make_table', 'no_math',
            'home_of', 'brief', 'tell_species', 'tell_left_out', 'tell_photos']
 
-# %% ../nbs/10b_table.ipynb #c4cde093
-import os, re
+# %% ../nbs/10b_table.ipynb #18816330
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def tidy(
     if isinstance(value, float) and value.is_integer(): value = int(value)
     return str(value).encode("utf-8", "backslashreplace").decode().strip() or None
 
-# %% ../nbs/10b_table.ipynb #c45f1ffb
+# %% ../nbs/10b_table.ipynb #806d8d12
 SEPARATOR = " | "
 
 def join_species(
@@ -92,7 +92,8 @@ def species_counts(
 ) -> pd.DataFrame:          # 0 or 1, one row a photo, one column a species, sorted
     "Which species each photo shows."
     one_each = table.label.reset_index(drop=True).str.split(SEPARATOR, regex=False).explode()
-    return pd.get_dummies(one_each, dtype=int).groupby(level=0).max().set_axis(table.index)
+    counts = pd.get_dummies(one_each, dtype="uint8")
+    return (counts.groupby(level=0).max() if several_species(table) else counts).set_axis(table.index)
 
 # %% ../nbs/10b_table.ipynb #81397e41
 COLUMNS = ("path", "label", "group", "split", "status", "reason", "mask", "set")
@@ -118,7 +119,7 @@ def clean_path(
     if ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text
     return Path(short).as_posix()
 
-# %% ../nbs/10b_table.ipynb #a5129b34
+# %% ../nbs/10b_table.ipynb #97eaffcf
 def make_table(
     df: pd.DataFrame,       # with `path` and `label`; other columns of the photo table if known
     why_unlabelled="no label",  # reason given to rows without a label, or one a row
@@ -128,10 +129,11 @@ def make_table(
     cell = lambda c: clean_path if c in ("path", "mask") else tidy
     table = pd.DataFrame({c: pd.Series([cell(c)(v) for v in df[c]] if c in df else None, range(len(df)), object) for c in names})
     table = table.assign(status=table.status.fillna("ok"), reason=table.reason.fillna(""))
+    table = table.assign(**{c: pd.to_numeric(table[c]).astype(object) for c in ("width", "height", "bytes") if c in table})
     table = table.assign(reason=table.reason.mask((table.status != "ok") & (table.reason == ""), "marked as " + table.status))
     table = leave_out(table, lambda t: t.path.isna(), "no path", "no path")
     table = leave_out(table, lambda t: t.label.isna(), "unlabelled", why_unlabelled)
-    several = table.groupby("path").label.transform("nunique") > 1
+    several = table.path.map(table[table.status == "ok"].groupby("path").label.nunique()) > 1
     table = leave_out(table, lambda t: several, "contradictory", "listed with several labels")
     return leave_out(table, lambda t: t[t.status == "ok"].path.duplicated().reindex(t.index, fill_value=False), "repeated", "listed before")
 
