@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/health.html.md"""
 # %% auto #0
 __all__ = ['inspect_batch', 'map_batches', 'inspect_all', 'add_facts', 'check_photos', 'stop_if_many']
 
-# %% ../nbs/14_health.ipynb #8ad05009
+# %% ../nbs/14_health.ipynb #e833269e
 import faulthandler, os, warnings
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
@@ -20,16 +20,16 @@ from tqdm.auto import tqdm
 
 from .errors import JobError
 from .photos import as_table
-from .reading import FACTS, inspect_photo
+from .reading import FACTS, FINDINGS, inspect_photo
 from .table import leave_out
 
-# %% ../nbs/14_health.ipynb #312beae6
+# %% ../nbs/14_health.ipynb #b7e028f2
 def inspect_batch(
     batch: list,            # pairs of a row number and a path
     seconds: float = 20,    # for one photo
     file: str = None,       # file of pixels, if they are wanted
     shape: tuple = None,    # of the pixels in it: photos, size, size, 3
-) -> list:                  # a tuple a photo, one value for each of `FACTS`
+) -> list:                  # a tuple a photo, one value for each of `FINDINGS`
     "Inspect photos one after the other, each against the clock."
     out, found = None if file is None else np.memmap(file, np.uint8, "r+", shape=shape), []
     warnings.simplefilter("ignore")
@@ -64,14 +64,14 @@ def map_batches(
         except BrokenProcessPool:
             for batch, future in sent: yield batch, None if not future.done() or future.exception() else future.result()
 
-# %% ../nbs/14_health.ipynb #4d2da584
+# %% ../nbs/14_health.ipynb #938c2c8a
 def inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
     file: str = None,       # file of pixels to fill, if they are wanted
     size: int = 0,          # side of a photo in it, px
     many: int = 32,         # photos a batch
-) -> pd.DataFrame:          # one row a photo, columns `FACTS`
+) -> pd.DataFrame:          # one row a photo, columns `FINDINGS`
     "Inspect any number of photos on all cores."
     work = partial(inspect_batch, seconds=seconds, file=file, shape=(len(photos), size, size, 3))
     rows, found, alone = list(enumerate(map(os.path.abspath, photos))), [None] * len(photos), []
@@ -81,21 +81,21 @@ def inspect_all(
             for (row, _), facts in zip(batch, result or ()): found[row] = facts
             bar.update(len(result or ()))
         for [(row, _)], result in map_batches(work, ([pair] for pair in alone), ahead=1):
-            found[row] = result[0] if result else ("unreadable", f"took longer than {seconds:g} seconds, or broke the program that read it") + (None,) * (len(FACTS) - 2)
+            found[row] = result[0] if result else ("unreadable", f"took longer than {seconds:g} seconds, or broke the program that read it") + (None,) * (len(FACTS))
             bar.update()
     if None in found: raise JobError(f"{found.count(None)} photos were not read; call again.")
-    return pd.DataFrame(found, columns=FACTS, dtype=object)
+    return pd.DataFrame(found, columns=FINDINGS, dtype=object)
 
-# %% ../nbs/14_health.ipynb #10c95cae
+# %% ../nbs/14_health.ipynb #4fb48260
 def add_facts(
     table: pd.DataFrame,    # photo table
-    facts: pd.DataFrame,    # one row for each usable row of it, columns `FACTS`
+    facts: pd.DataFrame,    # one row for each usable row of it, columns `FINDINGS`
 ) -> pd.DataFrame:          # the table with status and reason brought up to date, and columns for the other facts
     "Write into the photo table what reading found out."
     known = table.get("sha256", pd.Series(None, table.index, object))
     facts = facts.set_index(table.index[table.status == "ok"]).reindex(table.index)
     notes = table.reason.mask(facts.status == "ok", facts.reason)
-    new = {c: facts[c].where(facts.status.notna(), table.get(c)) for c in FACTS[2:]}
+    new = {c: facts[c].where(facts.status.notna(), table.get(c)) for c in FACTS}
     table = table.drop(columns=list(new), errors="ignore").assign(reason=notes, **{c: v.where(v.notna(), None) for c, v in new.items()})
     broken = (facts.status != "ok") & facts.status.notna()
     for status in facts.status[broken].unique(): table = leave_out(table, lambda t: facts.status == status, status, facts.reason)

@@ -10,7 +10,7 @@ __all__ = ['SPLITS', 'TABLES', 'folder_table', 'split_folders', 'species_folders
            'split_names', 'one_column', 'rooted_path', 'from_df', 'read_text_table', 'read_table', 'from_csv',
            'is_file_of', 'only_tables', 'photo_table', 'as_table']
 
-# %% ../nbs/11_photos.ipynb #44614257
+# %% ../nbs/11_photos.ipynb #40935ff8
 import os, re
 from pathlib import Path
 
@@ -19,7 +19,8 @@ import pandas as pd
 from .coco import from_coco
 from .errors import ArgumentError, JobError, choose
 from .masks import find_masks
-from .table import COLUMNS, FACTS, find_photos, is_folder, join_species, make_table, tidy
+from .reading import FACTS
+from .table import COLUMNS, find_photos, is_folder, join_species, make_table, tidy
 
 # %% ../nbs/11_photos.ipynb #e84a5bd5
 def folder_table(
