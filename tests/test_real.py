@@ -24,8 +24,8 @@ def figures(model): return json.loads((model / "species.json").read_text(encodin
 
 
 @pytest.mark.parametrize("photos, options, name, least", [
-    ("seafish/labels.csv", ["--label-col", "label", "--group-col", "specimen"], "accuracy", .95),
-    ("f4k/labels.csv", ["--label-col", "label", "--group-col", "trajectory", "--size", "128", "--max-per-species", "200"], "macro_f1", .65)], ids=["seafish", "f4k"])
+    ("seafish/labels.csv", ["--label-col", "label", "--group-col", "specimen", "--size", "192"], "accuracy", .95),
+    ("f4k/labels.csv", ["--label-col", "label", "--group-col", "trajectory", "--size", "128", "--max-per-species", "100"], "macro_f1", .65)], ids=["seafish", "f4k"])
 def test_train(tmp_path, photos, options, name, least):
     fishlearn("train", DATA / photos, *options, "--out", tmp_path / "model")
     assert figures(tmp_path / "model")[name] >= least
