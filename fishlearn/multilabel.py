@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/multilabel.html.md"""
 # %% auto #0
 __all__ = ['MultilabelEvaluation', 'evaluate_table']
 
-# %% ../nbs/40a_multilabel.ipynb #185e2cd1
+# %% ../nbs/40a_multilabel.ipynb #c4e9102e
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, recall_score
 
 from .errors import ArgumentError
-from .interpret import Evaluation, calibration_error, wilson
+from .interpret import Evaluation, calibration_error, confused_pairs, wilson
 from .table import SEPARATOR, no_math, species_counts
 
 # %% ../nbs/40a_multilabel.ipynb #ba1a8a02
@@ -84,7 +84,7 @@ def metrics(
                 ece=calibration_error(np.maximum(p, 1 - p).ravel(), (self.predicted == t).ravel()),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40a_multilabel.ipynb #444231a6
+# %% ../nbs/40a_multilabel.ipynb #475a4dfa
 @patch
 def most_confused(
     self: MultilabelEvaluation,
@@ -92,9 +92,7 @@ def most_confused(
 ) -> pd.DataFrame:          # `actual`, `predicted`, `photos`, most frequent first
     "Pairs of a species that was missed and one that was named instead."
     missed, extra = self.targets & (1 - self.predicted), self.predicted & (1 - self.targets)
-    counts = missed.T @ extra
-    rows = [(self.classes[i], self.classes[j], counts[i, j]) for i, j in np.argwhere(counts >= max(1, min_val))]
-    return pd.DataFrame(rows, columns=["actual", "predicted", "photos"]).sort_values("photos", ascending=False, ignore_index=True)
+    return confused_pairs(missed.T @ extra, self.classes, min_val)
 
 @patch
 def plot_species(
