@@ -123,7 +123,7 @@ def metrics(
                 ece=calibration_error(self.probabilities.max(1), right),
                 per_species=rows.astype({"support": int}).to_dict("index"))
 
-# %% ../nbs/40_interpret.ipynb #43fc1739
+# %% ../nbs/40_interpret.ipynb #08f466af
 def confused_pairs(
     counts: np.ndarray,     # photos of each actual species (rows) answered with each species (columns)
     classes: list,          # their names
@@ -141,6 +141,7 @@ def most_confused(
     "Pairs of species that were mixed up."
     return confused_pairs(self.confusion, self.classes, min_val)
 
+# %% ../nbs/40_interpret.ipynb #f80c3d4f
 @patch
 def plot_confusion(
     self: Evaluation,
