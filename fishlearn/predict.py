@@ -25,12 +25,12 @@ from .photos import TABLES, from_coco, from_csv, is_file_of
 from .reading import photo_box
 from .table import SEPARATOR, clean_path, find_photos, is_folder
 
-# %% ../nbs/51_predict.ipynb #758e1b42
+# %% ../nbs/51_predict.ipynb #989fc9f4
 def usable(
     table,          # any table with `path`
 ) -> list:          # paths
-    "The photos of a table that nothing speaks against."
-    rows = table[table.status == "ok"] if {"status", "reason"} <= set(table) else table
+    "The photos of a table, without the masks."
+    rows = table[table.status != "mask"] if {"status", "reason"} <= set(table) else table
     return [p if isinstance(p, Image.Image) else clean_path(p) for p in rows[choose("path", table.columns, "column")] if isinstance(p, Image.Image) or clean_path(p)]
 
 def expand(
