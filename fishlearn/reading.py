@@ -8,9 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/reading.html.md"""
 __all__ = ['FRAGMENT', 'MAX_PIXELS', 'TURNS', 'MAX_BYTES', 'MIN_SIDE', 'FACTS', 'FINDINGS', 'match_box', 'photo_file',
            'photo_box', 'cut_out', 'decode_jpeg', 'eight_bits', 'decode_other', 'finish', 'open_image',
            'orientation_of', 'decode', 'reason_of', 'read_file', 'state', 'read_whole', 'read_photo', 'squish',
-           'photo_pixels', 'oddities', 'look_at', 'inspect_photo']
+           'photo_pixels', 'oddities', 'camera_of', 'look_at', 'inspect_photo']
 
-# %% ../nbs/10a_reading.ipynb #aca74706
+# %% ../nbs/10a_reading.ipynb #b54e8b14
 import hashlib, os, re, stat, warnings
 from functools import lru_cache
 from io import BytesIO
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, UnidentifiedImageError
 
 from .errors import JobError
 
@@ -211,9 +211,9 @@ def photo_pixels(
     "The pixels a model sees of a photo."
     return squish(read_photo(photo, size), size)
 
-# %% ../nbs/10a_reading.ipynb #049d5aeb
+# %% ../nbs/10a_reading.ipynb #f5c7af8e
 MIN_SIDE = 8
-FACTS = ("format", "mode", "width", "height", "bytes", "sha256")
+FACTS = ("format", "mode", "width", "height", "camera", "bytes", "sha256")
 FINDINGS = ("status", "reason", *FACTS)
 
 def oddities(
@@ -226,28 +226,37 @@ def oddities(
     named = [f"is a {found} named {Path(file).suffix or 'without an ending'}"] if expected != found else []
     return named + (["is animated, its first picture is used"] if getattr(im, "is_animated", False) and im.format != "MPO" else [])
 
-# %% ../nbs/10a_reading.ipynb #b2c9cc01
+# %% ../nbs/10a_reading.ipynb #4dabe6e8
+def camera_of(
+    im: Image.Image,    # opened
+):                      # maker and model, or None
+    "The camera a photo was taken with, as its EXIF tells."
+    exif = im.getexif()
+    named = [str(exif.get(tag, "")).replace("\0", "").strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
+    return " ".join(dict.fromkeys(n for n in named if n))[:80] or None
+
+# %% ../nbs/10a_reading.ipynb #4a50ffbe
 def look_at(
     data: bytes,            # the file
     photo: str,             # path, perhaps with a box
     size: int,              # side of the square wanted, px; 0 for none
-) -> tuple:                 # facts from `format` to `height`, a note, pixels (None without `size`)
+) -> tuple:                 # facts from `format` to `camera`, a note, pixels (None without `size`)
     "Decode a file to the last byte and describe it."
     im = open_image(data)
     box, outlines = photo_box(photo)
-    size_here, notes = box[2:] if box else im.size, oddities(im, photo_file(photo))
+    size_here, notes, camera = box[2:] if box else im.size, oddities(im, photo_file(photo)), camera_of(im)
     if min(size_here) < MIN_SIDE: raise JobError(f"is too small: {size_here[0]}×{size_here[1]} px")
     if im.format == "PNG": im.verify()
     if box: picture, note, turned = cut_out(read_whole(photo_file(photo), state(photo_file(photo))), box, outlines), "", 1
     else: picture, note, turned = decode(data, size or 64)
-    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here)), "; ".join(notes + [note] * bool(note)), squish(picture, size) if size else None
+    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here), camera), "; ".join(notes + [note] * bool(note)), squish(picture, size) if size else None
 
 def inspect_photo(
     photo: str,             # path, perhaps with a box
     size: int = 0,          # side of the square wanted, px; 0 to look only
 ) -> tuple:                 # one value for each of `FINDINGS`, and pixels, shape (size, size, 3), or None
     "Read a file once, from the first byte to the last: what it is, what is wrong with it, and its pixels."
-    data, digest, pixels, facts = b"", None, None, (None,) * 4
+    data, digest, pixels, facts = b"", None, None, (None,) * 5
     try:
         data = read_file(photo_file(photo))
         digest = hashlib.sha256(data).hexdigest()
