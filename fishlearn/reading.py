@@ -226,12 +226,13 @@ def oddities(
     named = [f"is a {found} named {Path(file).suffix or 'without an ending'}"] if expected != found else []
     return named + (["is animated, its first picture is used"] if getattr(im, "is_animated", False) and im.format != "MPO" else [])
 
-# %% ../nbs/10a_reading.ipynb #4dabe6e8
+# %% ../nbs/10a_reading.ipynb #a42d2d7d
 def camera_of(
     im: Image.Image,    # opened
 ):                      # maker and model, or None
     "The camera a photo was taken with, as its EXIF tells."
-    exif = im.getexif()
+    try: exif = im.getexif() if im.format == "TIFF" or "exif" in im.info else {}
+    except Exception: return None
     named = [str(exif.get(tag, "")).replace("\0", "").strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     return " ".join(dict.fromkeys(n for n in named if n))[:80] or None
 
