@@ -10,7 +10,7 @@ __all__ = ['SPLITS', 'TABLES', 'folder_table', 'split_folders', 'species_folders
            'split_names', 'one_column', 'rooted_path', 'from_df', 'read_text_table', 'read_table', 'from_csv',
            'is_file_of', 'only_tables', 'photo_table', 'as_table']
 
-# %% ../nbs/11_photos.ipynb #40935ff8
+# %% ../nbs/11_photos.ipynb #7f4f414b
 import os, re
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from .coco import from_coco
 from .errors import ArgumentError, JobError, choose
 from .masks import find_masks
 from .reading import FACTS
-from .table import COLUMNS, find_photos, is_folder, join_species, make_table, tidy
+from .table import COLUMNS, find_photos, is_folder, join_groups, join_species, make_table, tidy
 
 # %% ../nbs/11_photos.ipynb #e84a5bd5
 def folder_table(
@@ -182,23 +182,25 @@ def rooted_path(
     here, other = Path(root) / str(path), Path(root) / str(path).replace("\\", "/")
     return str(other if here != other and not os.path.exists(here) and os.path.exists(other) else here)
 
-# %% ../nbs/11_photos.ipynb #8d2f6ceb
+# %% ../nbs/11_photos.ipynb #7956a080
 def from_df(
     df: pd.DataFrame,           # one row a photo; other columns of a photo table are kept
     label: str = "label",       # column with the species
     path: str = "path",         # column with the path
-    group: str = None,          # column with what must not be split, if it is not called `group`
+    group=None,                 # column with what must not be split, if it is not called `group`; or a list of columns
     label_delim: str = None,    # what parts several species in a label
     root="",                    # folder that relative paths start from
 ) -> pd.DataFrame:              # the photo table
     "Take the photo table from a DataFrame."
-    for column in [path, label] + [group] * (group is not None): one_column(column, df)
+    several = isinstance(group, (list, tuple)) and len(group) > 0
+    groups = list(group) if several else [] if group is None else [group]
+    for column in [path, label, *groups]: one_column(column, df)
     if df.empty: raise JobError("The table has no rows; give one row a photo.")
     rooted = lambda column: [rooted_path(p, root) for p in column]
     ours = ("status", "reason", "set", *FACTS) if {"status", "reason"} <= set(df) else ()
     kept = {c: df[c].tolist() for c in ("group", *ours) if c in df}
     kept |= dict(path=rooted(df[path]), label=[join_species(v, label_delim) for v in df[label]])
-    if group is not None: kept["group"] = df[group].tolist()
+    if groups: kept["group"] = join_groups(df[groups]).tolist()
     if "split" in df: kept["split"] = split_names(df["split"])
     if "mask" in df: kept["mask"] = rooted(df["mask"])
     return make_table(pd.DataFrame(kept))
@@ -252,12 +254,12 @@ def only_tables(
     for name, value in options.items():
         if value: raise ArgumentError(f"{name} names a column or parts a cell of a table, and {what} has none; leave it out, or hand over a csv or a DataFrame.")
 
-# %% ../nbs/11_photos.ipynb #d034fbc4
+# %% ../nbs/11_photos.ipynb #35f45df8
 def photo_table(
     photos,                     # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
     label=None,                 # folder: pattern or function; table: column (default `label`); list: labels
     path: str = "path",         # table: column with the path
-    group: str = None,          # table: column with what must not be split
+    group=None,                 # table: column with what must not be split, or a list of columns
     label_delim: str = None,    # what parts several species in a label
     recurse: bool = True,       # folder: also the folders below?
 ) -> pd.DataFrame:              # `path`, `label`, `group`, `split`, `status`, `reason`, `mask`, `set`

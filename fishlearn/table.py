@@ -6,15 +6,19 @@ Docs: https://fishlearn.github.io/fishlearn/table.html.md"""
 
 # %% auto #0
 __all__ = ['PHOTO_SUFFIXES', 'SEPARATOR', 'COLUMNS', 'is_folder', 'worth_entering', 'cannot_open', 'find_photos', 'tidy',
-           'join_species', 'several_species', 'species_counts', 'leave_out', 'clean_path', 'make_table', 'no_math',
-           'home_of', 'brief', 'tell_species', 'tell_left_out', 'tell_photos']
+           'join_species', 'several_species', 'species_counts', 'free_names', 'connect_cells', 'join_groups',
+           'leave_out', 'clean_path', 'make_table', 'no_math', 'home_of', 'brief', 'tell_species', 'tell_left_out',
+           'tell_photos']
 
-# %% ../nbs/10b_table.ipynb #cde7e0d4
+# %% ../nbs/10b_table.ipynb #362d5e3f
 import os
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .errors import ArgumentError, JobError
 from .reading import FACTS
@@ -95,6 +99,37 @@ def species_counts(
     one_each = table.label.reset_index(drop=True).str.split(SEPARATOR, regex=False).explode()
     counts = pd.get_dummies(one_each, dtype="uint8")
     return (counts.groupby(level=0).max() if several_species(table) else counts).set_axis(table.index)
+
+# %% ../nbs/10b_table.ipynb #b42e2819
+def free_names(
+    names: list,        # names, some perhaps twice
+) -> list:              # the same, a number added where a name is taken
+    "Names that are all different."
+    free = {}
+    for name in names:
+        free[next(n for i in count(1) if (n := name if i == 1 else f"{name} ({i})") not in free)] = None
+    return list(free)
+
+def connect_cells(
+    cells: pd.DataFrame,    # tidy cells, rows and columns numbered from 0
+) -> tuple:                 # filled cells as `column`, `value`, indexed by row; and the number of each row's part
+    "Which rows hang together by shared values."
+    filled = cells.melt(var_name="column", ignore_index=False).dropna()
+    node = len(cells) + filled.groupby(["column", "value"]).ngroup().to_numpy()
+    size = len(cells) + len(filled)
+    return filled, connected_components(coo_array((np.ones(len(filled)), (filled.index, node)), shape=(size, size)), directed=False)[1][:len(cells)]
+
+def join_groups(
+    columns: pd.DataFrame,  # columns that say what belongs together, such as trip, site, specimen
+) -> pd.Series:             # one name a row, the same for rows that belong together; None for a row without a value
+    "Join rows that share a value in any of the columns."
+    cells = columns.reset_index(drop=True).set_axis(range(columns.shape[1]), axis=1).map(tidy)
+    filled, part = connect_cells(cells)
+    values = filled.assign(part=part[filled.index]).sort_values(["column", "value"]).drop_duplicates(["column", "value"])
+    found = values.groupby("part", sort=False).value.agg(["first", "size"])
+    names = free_names([f"{first} + {n - 1} more" if n > 1 else first for first, n in found.values])
+    joined = cells[0] if cells.shape[1] == 1 else pd.Series(part).map(dict(zip(found.index, names)))
+    return joined.astype(object).where(joined.notna(), None).set_axis(columns.index)
 
 # %% ../nbs/10b_table.ipynb #56c25528
 COLUMNS = ("path", "label", "group", "split", "status", "reason", "mask", "set")
