@@ -6,7 +6,7 @@ Docs: https://fishlearn.github.io/fishlearn/alignment.html.md"""
 
 # %% auto #0
 __all__ = ['disc', 'first_pose', 'place', 'look', 'within', 'standard', 'similarity', 'slopes', 'improve', 'align', 'lay_on',
-           'measures', 'inverse', 'lies_within', 'relit', 'kinds']
+           'smaller_side', 'resized', 'off_centre', 'measures', 'inverse', 'lies_within', 'relit', 'kinds']
 
 # %% ../nbs/11c_alignment.ipynb #10b2730b
 import numpy as np
@@ -81,7 +81,7 @@ def similarity(
     x, y = (standard(look(fine(p), q, r)[:, 0], inside) for p, q, r in ((a, u.expand(len(a), -1, -1), reach_a), (b, v, reach_b)))
     return (x * y).sum(1) * (inside.mean(1) > .6) * sane
 
-# %% ../nbs/11c_alignment.ipynb #8067c38d
+# %% ../nbs/11c_alignment.ipynb #49245b7d
 def slopes(
     x: torch.Tensor,        # pictures, shape (n, side, side)
     reach: torch.Tensor,    # from `disc_reach`
@@ -108,21 +108,26 @@ def improve(
     change = torch.linalg.solve(j.transpose(1, 2) @ j + 1e-4 * torch.eye(6), j.transpose(1, 2) @ error[..., None])
     return pose + change[..., 0].clamp(-.1, .1).reshape(-1, 2, 3)
 
+# %% ../nbs/11c_alignment.ipynb #e4db0de6
 def align(
     a: torch.Tensor,        # pictures from `greys`
     b: torch.Tensor,        # their partners
     reach_a: torch.Tensor,  # from `disc_reach`
     reach_b: torch.Tensor,  # the same of the partners
-    pose: torch.Tensor,     # first pose
-) -> torch.Tensor:          # shape (n, 2, 3)
-    "The pose that lays photos on their partners."
-    u = disc(48)
-    for steps, sigma in ((6, 3.), (4, 1.5)):
-        target, pic = look(blur(a, sigma)[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], slopes(blur(b, sigma), reach_b)
-        for _ in range(steps): pose = improve(pose, target, pic, u, reach_b)
-    return pose
+    pose: torch.Tensor,     # shape (n, 2, 3)
+    steps: int,             # improvements
+    sigma: float,           # blur, px
+    points: int,            # across the disc
+) -> tuple:                 # better pose, shape (n, 2, 3); correlation of what both show, shape (n,)
+    "Improve poses on pictures of some blur."
+    u = disc(points)
+    target, pic = look(blur(a, sigma)[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], slopes(blur(b, sigma), reach_b)
+    for _ in range(steps): pose = improve(pose, target, pic, u, reach_b)
+    v = place(pose, u)
+    inside = within(v, reach_b)
+    return pose, (standard(target, inside) * standard(look(pic, v, reach_b)[:, 0], inside)).sum(1)
 
-# %% ../nbs/11c_alignment.ipynb #f0506817
+# %% ../nbs/11c_alignment.ipynb #e29953d7
 def lay_on(
     a: torch.Tensor,        # pictures from `greys`
     b: torch.Tensor,        # their partners
@@ -138,25 +143,54 @@ def lay_on(
         left = best < enough
         if not left.any(): break
         args = a[left], b[left], reach_a[left], reach_b[left]
-        found = align(*args, start[left])
-        alike = similarity(*args, found)
+        found, rough = align(*args, start[left], 6, 3., 32)
+        near, alike = rough > .75, torch.zeros(len(rough))
+        found[near] = align(*(t[near] for t in args), found[near], 4, 1.5, 48)[0]
+        alike[near] = similarity(*(t[near] for t in args), found[near])
         better = alike > best[left]
         pose[left], best[left] = torch.where(better[:, None, None], found, pose[left]), torch.where(better, alike, best[left])
     return pose, best
 
-# %% ../nbs/11c_alignment.ipynb #a0208e2a
+# %% ../nbs/11c_alignment.ipynb #f78dc913
+def smaller_side(
+    a: pd.DataFrame,        # rows with `width`, `height`
+    b: pd.DataFrame,        # their partners
+) -> np.ndarray:            # px
+    "Shorter side of the smaller photo of each pair."
+    return np.minimum(*(r[["width", "height"]].to_numpy(float).min(1) for r in (a, b)))
+
+def resized(
+    a: pd.DataFrame,        # rows with `width`, `height`
+    b: pd.DataFrame,        # their partners
+) -> np.ndarray:            # of bool
+    "Which pairs differ in size."
+    return (a[["width", "height"]].to_numpy(float) != b[["width", "height"]].to_numpy(float)).any(1)
+
+def off_centre(
+    m: torch.Tensor,        # turn, shape (n, 2, 2)
+    t: torch.Tensor,        # shift, shape (n, 2)
+    side,                   # px
+) -> np.ndarray:            # of half the shorter side
+    "How far a shift is from one that a centre misplaced by up to half a pixel, both ways, explains."
+    half = (torch.eye(2) - m) @ torch.ones(2) / torch.as_tensor(np.asarray(side, np.float32))[:, None]
+    share = ((t * half).sum(1) / (half * half).sum(1).clamp(min=1e-9)).clamp(-1, 1)
+    return (t - share[:, None] * half).norm(dim=1).numpy()
+
+# %% ../nbs/11c_alignment.ipynb #d0580821
 def measures(
     pose: torch.Tensor,     # shape (n, 2, 3)
     reach_a: torch.Tensor,  # from `disc_reach`
     reach_b: torch.Tensor,  # the same of the partners
-) -> pd.DataFrame:          # `mirrored`, `angle` (degrees), `scale`, `shift` (of half the shorter side), `cropped`
+    a: pd.DataFrame,        # rows of the photo table, with `width`, `height`
+    b: pd.DataFrame,        # their partners
+) -> pd.DataFrame:          # `mirrored`, `angle` (degrees), `scale`, `shift` and `off` (of half the shorter side), `cropped`
     "A pose in words a person understands."
-    m, t = pose[:, :, :2], pose[:, :, 2]
+    m, t, spare = pose[:, :, :2], pose[:, :, 2], .006 + .014 * torch.from_numpy(resized(a, b))
     det = torch.linalg.det(m)
     flipped = torch.stack([m[:, 0], m[:, 1] * det.sign()[:, None]], 1)
     angle = torch.rad2deg(torch.atan2(flipped[:, 0, 1] - flipped[:, 1, 0], flipped[:, 0, 0] + flipped[:, 1, 1])) % 360
     grid = torch.cat([reach_b[:, :, None] * m / reach_a[:, None], (reach_b * t)[:, :, None]], 2)
-    return pd.DataFrame(dict(mirrored=(det < 0).numpy(), angle=angle.numpy(), scale=det.abs().sqrt().numpy(), shift=t.norm(dim=1).numpy(), cropped=lies_within(grid) | lies_within(inverse(grid))))
+    return pd.DataFrame(dict(mirrored=(det < 0).numpy(), angle=angle.numpy(), scale=det.abs().sqrt().numpy(), shift=t.norm(dim=1).numpy(), off=off_centre(m, t, smaller_side(a, b)), cropped=lies_within(grid, spare) | lies_within(inverse(grid), spare)))
 
 def inverse(
     pose: torch.Tensor,     # shape (n, 2, 3)
@@ -167,13 +201,13 @@ def inverse(
 
 def lies_within(
     pose: torch.Tensor,     # of squares whose edges are at -1 and 1
+    spare: torch.Tensor,    # by which an edge may stick out, shape (n,)
     most: float = .2,       # of the area that may be missing
-    spare: float = .008,    # by which an edge may stick out
 ) -> np.ndarray:            # of bool
     "Whether one square is a part of the other, cut a little smaller at its edges."
     corners = place(pose, torch.tensor([[-1., -1], [-1, 1], [1, -1], [1, 1]]))
-    straight = pose[:, :, :2].abs().sort(dim=2).values[:, :, 0].amax(1) < .035
-    return (straight & (corners.abs() < 1 + spare).all(2).all(1) & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - most)).numpy()
+    straight = pose[:, :, :2].abs().sort(dim=2).values[:, :, 0].amax(1) < .008
+    return (straight & (corners.abs().amax((1, 2)) < 1 + spare) & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - most)).numpy()
 
 # %% ../nbs/11c_alignment.ipynb #bbf787d1
 def relit(
@@ -191,19 +225,18 @@ def relit(
     (m, s), (n, t) = (((z * inside).sum(1) / inside.sum(1), (z * inside).std(1) + 1e-3) for z in (x, y))
     return (((m - n).abs() > .05) | ((s / t).log().abs() > .15)).numpy()
 
-# %% ../nbs/11c_alignment.ipynb #c5806ce1
+# %% ../nbs/11c_alignment.ipynb #6be5c7d7
 def kinds(
     found: pd.DataFrame,        # from `measures`, with `relit`
     a: pd.DataFrame,            # rows of the photo table, with `width`, `height`
     b: pd.DataFrame,            # their partners
 ) -> pd.DataFrame:              # `kind`, one word; `why`, some
     "What was done to photos, from how they had to be laid on their partners."
-    side = np.minimum(a[["width", "height"]].to_numpy(float).min(1), b[["width", "height"]].to_numpy(float).min(1))
-    centred = (found["shift"] <= np.maximum(.005, 2.4 / side)) & found["scale"].between(.85, 1.18)
+    angle, scaled = found.angle.round().astype(int) % 360, resized(a, b)
+    centred = (found.off <= np.maximum(.004, .5 / smaller_side(a, b)) + .008 * scaled) & found["scale"].between(.85, 1.18)
     whole = centred & found["scale"].between(.97, 1.03)
-    angle, resized = found.angle.round().astype(int) % 360, a[["width", "height"]].to_numpy() != b[["width", "height"]].to_numpy()
     turned = ~np.minimum(angle % 360, -angle % 360).le(2)
-    signs = {"another frame": ~(centred | found.cropped), "cropped": ~whole & (centred | found.cropped), "rotated": turned, "mirrored": found.mirrored, "relit": found.relit, "resized": resized.any(1)}
+    signs = {"another frame": ~(centred | found.cropped), "cropped": ~whole & (centred | found.cropped), "rotated": turned, "mirrored": found.mirrored, "relit": found.relit, "resized": scaled}
     kind = np.select(list(signs.values()), list(signs), "re-encoded")
     words = pd.DataFrame({"another frame": np.where(signs["another frame"], "another frame, moved by " + (50 * found["shift"]).round(1).astype(str) + " %", ""), "cropped": np.where(signs["cropped"], "cropped", ""),
                           "rotated": np.where(turned, "rotated by " + angle.astype(str) + "°", ""), "mirrored": np.where(found.mirrored, "mirrored", ""), "relit": np.where(found.relit, "other light", ""), "resized": np.where(signs["resized"], "resized", "")}, index=found.index)

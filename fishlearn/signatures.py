@@ -24,7 +24,7 @@ def greys(
     x = torch.from_numpy(np.ascontiguousarray(pixels)).float() @ (torch.tensor([.299, .587, .114]) / 255)
     return x if x.shape[1] == SIDE else F.interpolate(x[:, None], size=(SIDE, SIDE), mode="area" if x.shape[1] > SIDE else "bilinear")[:, 0]
 
-# %% ../nbs/11b_signatures.ipynb #a7b15825
+# %% ../nbs/11b_signatures.ipynb #2c4c67f5
 @lru_cache
 def bell(
     n: int,             # side of the picture, px
@@ -33,6 +33,7 @@ def bell(
     "The weights of a Gaussian blur."
     i = torch.arange(n)
     w = torch.exp(-(i[:, None] - i) ** 2 / (2 * sigma**2))
+    w[w < 1e-9] = 0
     return w / w.sum(1, keepdim=True)
 
 def blur(
