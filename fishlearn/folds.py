@@ -26,7 +26,7 @@ def rarest_species(
     counts = species_counts(table)
     return (counts / counts.sum()).idxmax(axis=1)
 
-# %% ../nbs/13a_folds.ipynb #5ca672be
+# %% ../nbs/13a_folds.ipynb #c459fcfa
 def check_folds(
     k: int,                 # number of folds
     units: int,             # groups, or photos without a group
@@ -34,8 +34,8 @@ def check_folds(
 ):
     "Refuse a number of folds that cannot be made."
     if not isinstance(k, (int, np.integer)) or k < 2: raise ArgumentError(f"{k} folds leave nothing to train on or to judge by; write a whole number from 2.")
-    if k > units: raise ArgumentError(f"{units} groups or photos cannot be cut into {k} folds; write {units} folds or fewer.")
-    if k > photos: raise ArgumentError(f"No species has {k} photos, one for each fold; write {photos} folds or fewer.")
+    if k > units: raise ArgumentError(f"{units} groups or photos cannot be cut into {k} folds; write fewer folds, or bring more photos.")
+    if k > photos: raise ArgumentError(f"No species has {k} photos, one for each fold; write fewer folds, or bring more photos.")
 
 def fold_photos(
     table: pd.DataFrame,    # photo table
