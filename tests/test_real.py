@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from fishlearn.photos import photo_table
+from fishlearn.splits import split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="FISHLEARN_DATA is not set, so the real photos are not tested")
@@ -31,6 +32,18 @@ def test_train(tmp_path, photos, options, name, least):
     assert figures(tmp_path / "model")[name] >= least
     table = pd.read_csv(tmp_path / "model" / "photos.csv")
     assert table[table.status == "ok"].groupby("group").split.nunique().max() == 1
+
+
+@pytest.mark.parametrize("photos, group", [("f4k", "trajectory"), ("seafish", "specimen")])
+def test_split_shares(photos, group):
+    "Of every species with fifty photos in ten groups about a tenth is tested and a fifth validated on, and no group straddles."
+    table = photo_table(pd.read_csv(DATA / photos / "labels.csv", dtype=str).drop(columns="split", errors="ignore"), group=group)
+    cut = split_photos(table, valid=.2, test=.1)
+    assert cut.groupby("group").split.nunique().max() == 1
+    sizes = cut.groupby("label").agg(photos=("path", "size"), units=("group", lambda g: g.nunique() + g.isna().sum()))
+    shares = pd.crosstab(cut.label, cut.split, normalize="index")[(sizes.photos >= 50) & (sizes.units >= 10)]
+    assert (shares.valid - .2).abs().max() < .06 and (shares.test - .1).abs().max() < .04
+    assert (shares.valid - .2).abs().mean() < .02
 
 
 def test_other_photos(tmp_path):
