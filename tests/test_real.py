@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from nbdev.config import get_config
+from nbdev.test import test_nb as run_notebook
 
 from fishlearn.photos import photo_table
 from fishlearn.splits import split_photos
@@ -83,3 +85,10 @@ def test_kaggle_layout(tmp_path, above):
     assert set(paired["mask"]) == set(masks.path)
     assert (paired["mask"].str.replace(" GT/", "/") == paired.path).all()
     assert sorted(Path(s).name for s in ok["set"].unique()) == ["Fish_Dataset", "NA_Fish_Dataset"]
+
+
+def test_shortcuts(monkeypatch):
+    "The lesson on shortcuts, with its cells on real photos."
+    monkeypatch.setenv("FISHLEARN_DATA", str(DATA))
+    passed, _ = run_notebook(get_config().nbs_path / "14_shortcuts.ipynb", skip_flags=["notest"], basepath=get_config().config_path)
+    assert passed
