@@ -6,10 +6,10 @@ Docs: https://fishlearn.github.io/fishlearn/card.html.md"""
 
 # %% auto #0
 __all__ = ['STYLE', 'imbalance', 'lowest_recall', 'species_table', 'same_but', 'similar_names', 'spans', 'health_table',
-           'plot_counts', 'contact_sheet', 'tile', 'DataCard', 'data_card', 'picture', 'listing', 'summary',
-           'warnings_of', 'body', 'page']
+           'plot_counts', 'contact_sheet', 'DataCard', 'data_card', 'picture', 'listing', 'summary', 'warnings_of',
+           'body', 'page']
 
-# %% ../nbs/15_card.ipynb #455047a8
+# %% ../nbs/15_card.ipynb #f25c8eab
 import base64, html, json, os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import binomtest, entropy
 
+from .copies import tile
 from .errors import JobError
 from .health import check_photos
 from .photos import as_table
@@ -96,7 +97,7 @@ def health_table(
     rows["example"] = rows.example.fillna("").map(brief)
     return rows.reset_index().sort_values("photos", ascending=False, ignore_index=True)
 
-# %% ../nbs/15_card.ipynb #d85cd589
+# %% ../nbs/15_card.ipynb #3e61cb75
 def plot_counts(
     species: pd.DataFrame,  # from `species_table`
 ):                          # matplotlib figure
@@ -127,14 +128,6 @@ def contact_sheet(
         pen.multiline_text((4, y + side / 3), "\n".join(name[i:i + 26] for i in range(0, min(len(name), 78), 26)), "black", font)
         for col, p in enumerate(paths.sample(min(n, len(paths)), random_state=seed)): sheet.paste(tile(p, side), (200 + col * (side + 4), y))
     return sheet
-
-def tile(
-    photo: str,         # path
-    side: int,          # px
-) -> Image.Image:
-    "A photo as a small square; grey if it can no longer be read."
-    try: return Image.fromarray(photo_pixels(photo, side))
-    except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
 # %% ../nbs/15_card.ipynb #dffb4977
 @dataclass
