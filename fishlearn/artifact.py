@@ -187,7 +187,7 @@ def describe(
     counts = {} if m.photos is None else m.photos[m.photos.status == "ok"].groupby("split").size().to_dict()
     return dict(format_version=FORMAT_VERSION, classes=list(m.classes), **m.settings, photos=counts, metrics=m.metrics, measured=m.measured, versions=versions())
 
-# %% ../nbs/50_artifact.ipynb #809ac18a
+# %% ../nbs/50_artifact.ipynb #661e2b50
 def card_table(
     rows: dict,         # `per_species` of the metrics
 ) -> str:               # Markdown
@@ -207,7 +207,7 @@ def model_card(
         f"balanced accuracy {e['balanced_accuracy']:.3f}, macro F1 {e['macro_f1']:.3f}, expected calibration error {e['ece']:.3f}.\n\n{card_table(e['per_species'])}")
     pictures = "\n".join(f"![{p}]({p})" for p in m.pictures)
     return (f"# {name}\n\nTells {len(m.classes)} species apart in photos. Made with fishlearn {version('fishlearn')}, backbone {s['arch']}, recipe {s['recipe']}, "
-            f"photos split by {s['split']}.\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
+            f"photos split by {s['split']}{'; ' * bool(s.get('leaks'))}{s.get('leaks') or ''}.\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
             f"The model {'names every species it takes for more likely there than not, perhaps none' if several else 'always answers with one of its species, also when shown something else'}.\n\n{pictures}\n\n## How to use\n\n"
             f"```\nfishlearn predict {name} photo.jpg\n```\n\n```python\nfrom fishlearn.core import SpeciesModel\nSpeciesModel.load(\"{name}\").predict([\"photo.jpg\"])\n```\n")
 
