@@ -6,10 +6,10 @@ Docs: https://fishlearn.github.io/fishlearn/card.html.md"""
 
 # %% auto #0
 __all__ = ['STYLE', 'imbalance', 'lowest_recall', 'species_table', 'same_but', 'similar_names', 'spans', 'health_table',
-           'plot_counts', 'contact_sheet', 'DataCard', 'data_card', 'picture', 'listing', 'summary', 'warnings_of',
-           'body', 'page']
+           'plot_counts', 'contact_sheet', 'DataCard', 'look_over', 'data_card', 'picture', 'listing', 'summary',
+           'warnings_of', 'leak_section', 'body', 'page']
 
-# %% ../nbs/15_card.ipynb #f25c8eab
+# %% ../nbs/15_card.ipynb #f094bd65
 import base64, html, json, os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import binomtest, entropy
 
-from .copies import tile
+from .copies import find_copies, pair_sheet, plot_line, tell_copies, telling_pairs, tile
 from .errors import JobError
-from .health import check_photos
+from .health import decode_all
+from .leaks import compare_splits, leak_table, tell_leaks
 from .photos import as_table
 from .reading import photo_file, photo_pixels
 from .splits import split_units
@@ -129,7 +130,7 @@ def contact_sheet(
         for col, p in enumerate(paths.sample(min(n, len(paths)), random_state=seed)): sheet.paste(tile(p, side), (200 + col * (side + 4), y))
     return sheet
 
-# %% ../nbs/15_card.ipynb #dffb4977
+# %% ../nbs/15_card.ipynb #d913f601
 @dataclass
 class DataCard:
     "What a set of photos holds, and what is wrong with it."
@@ -137,6 +138,8 @@ class DataCard:
     facts: dict                 # all figures, ready for JSON
     species: pd.DataFrame       # from `species_table`
     health: pd.DataFrame        # from `health_table`
+    copies: object = None       # `Copies`, if the photos were looked through
+    leaks: dict = None          # from `compare_splits`
 
     def to_json(self):
         "All figures as JSON."
@@ -148,13 +151,24 @@ class DataCard:
 
     def _repr_html_(self): return body(self)
 
+def look_over(
+    photos,                 # photo table, or anything `photo_table` takes
+) -> tuple:                 # checked table with found groups, `Copies`, and what `compare_splits` says
+    "Read every photo once: what is broken, which are copies, and what splits would give away."
+    table, decoded = decode_all(photos)
+    copies = find_copies(table, decoded=decoded)
+    return copies.table, copies, compare_splits(find_copies(table, frames=True, decoded=decoded), decoded)
+
+# %% ../nbs/15_card.ipynb #bee0c44d
 def data_card(
-    df,                     # photo table, or anything `photo_table` takes; it is checked first if it has not been
+    df,                     # photo table, or anything `photo_table` takes; one that was not checked is looked over first
+    copies=None,            # from `look_over`
+    leaks: dict = None,     # from `look_over`
 ) -> DataCard:
     "The data card of a photo table."
     table = as_table(df)
     checked = isinstance(df, pd.DataFrame) and "width" in table and table.width[table.status == "ok"].notna().all()
-    table = table if checked else check_photos(table)
+    if not checked: table, copies, leaks = look_over(table)
     ok, masks = table[table.status == "ok"], table[table.status == "mask"]
     if ok.empty: raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
     species, health = species_table(ok), health_table(table)
@@ -165,7 +179,8 @@ def data_card(
                  masks=dict(found=len(masks), photos_with_mask=int(ok["mask"].notna().sum()), without_photo=int((masks.reason == "mask without a photo").sum())),
                  sets=ok["set"].value_counts().to_dict(), groups=int(ok.group.nunique()), splits=ok.split.value_counts().to_dict(),
                  per_species=species.reset_index().to_dict("records"), health=health.to_dict("records"), fishlearn=version("fishlearn"))
-    return DataCard(table, facts, species, health)
+    if copies: facts |= dict(copies=dict(photos=int(copies.parts.copies.duplicated(keep=False).sum()), by_kind=copies.pairs.kind.value_counts().to_dict(), line=copies.line), leaks={name: r.facts() for name, r in leaks.items()})
+    return DataCard(table, facts, species, health, copies, leaks)
 
 # %% ../nbs/15_card.ipynb #bfa50514
 STYLE = """<style>
@@ -201,7 +216,7 @@ def summary(
             ("sets", ", ".join(f"{k} {v}" for k, v in facts["sets"].items())), ("groups", facts["groups"] or ""), ("splits", ", ".join(f"{k} {v}" for k, v in facts["splits"].items()))]
     return listing(pd.DataFrame([r for r in rows if r[1]], columns=["", " "]))
 
-# %% ../nbs/15_card.ipynb #bf227938
+# %% ../nbs/15_card.ipynb #5dc0fe73
 def warnings_of(
     facts: dict,        # from `DataCard`
 ) -> list:              # sentences
@@ -212,6 +227,16 @@ def warnings_of(
     if len(facts["sets"]) > 1: found.append(f"The same species in several sets, which may show the same animals: {', '.join(facts['sets'])}.")
     return found
 
+def leak_section(
+    card: DataCard,
+) -> str:               # HTML, empty if nobody looked
+    "Copies, and what each way to split would give away."
+    if not card.copies: return ""
+    label, some = dict(zip(card.table.path, card.table.label)), telling_pairs(card.copies.pairs, dict(zip(card.table.path, card.table.label)))
+    told = [*tell_copies(card.copies), *(f"{name}: {line}" for name, r in card.leaks.items() for line in tell_leaks(r))]
+    shown = (picture(pair_sheet(some, label)) if len(some) else "") + (picture(plot_line(card.copies)) if len(card.copies.compared) else "")
+    return f"<h2>Copies and splits</h2>{''.join(f'<p>{html.escape(t)}</p>' for t in told)}{listing(leak_table(card.leaks).round(2))}{shown}"
+
 def body(
     card: DataCard,
 ) -> str:               # HTML
@@ -219,7 +244,7 @@ def body(
     ok, warn = card.table[card.table.status == "ok"], "".join(f'<p class="warn">{html.escape(w)}</p>' for w in warnings_of(card.facts))
     health = listing(card.health) if len(card.health) else "<p>Every file is sound.</p>"
     return (f'{STYLE}<div class="card"><h1>Data card</h1>{summary(card.facts)}{warn}<h2>Species</h2><p>Orange: too few to judge.</p>{picture(plot_counts(card.species))}'
-            f"<h2>A look at them</h2>{picture(contact_sheet(ok))}<h2>Health</h2>{health}<h2>Species in figures</h2>"
+            f"<h2>A look at them</h2>{picture(contact_sheet(ok))}{leak_section(card)}<h2>Health</h2>{health}<h2>Species in figures</h2>"
             f"<p>lowest_recall: what a perfect answer on a fifth of the photos would still leave possible.</p>{listing(card.species.reset_index())}</div>")
 
 def page(

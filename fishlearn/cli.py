@@ -6,8 +6,8 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'LabelDelim', 'Json', 'print_table', 'print_evaluation',
-           'labelling', 'write_photos', 'check_targets', 'check', 'train', 'evaluate', 'write_answers', 'predict',
-           'demo', 'options', 'main']
+           'labelling', 'write_photos', 'check_targets', 'print_leaks', 'check', 'train', 'evaluate', 'write_answers',
+           'predict', 'demo', 'options', 'main']
 
 # %% ../nbs/70_cli.ipynb #5585d861
 import json, os, sys, warnings
@@ -44,12 +44,12 @@ def print_evaluation(
     print(f"\naccuracy {m['accuracy']:.3f} (95 % {m['accuracy_ci'][0]:.3f}–{m['accuracy_ci'][1]:.3f}) on {m['n']} photos, "
           f"balanced accuracy {m['balanced_accuracy']:.3f}, macro F1 {m['macro_f1']:.3f}, calibration error {m['ece']:.3f}")
 
-# %% ../nbs/70_cli.ipynb #6c99fdb1
+# %% ../nbs/70_cli.ipynb #515e4830
 Photos = Annotated[str, typer.Argument(help="A folder of photos, a csv (or tsv, parquet) with one row a photo, or a COCO json.")]
 LabelRe = Annotated[Optional[str], typer.Option(help="Pattern on the file name, or else on the path; its first group is the species.")]
 LabelCol = Annotated[Optional[str], typer.Option(help="Column of the csv with the species [default: label].")]
 PathCol = Annotated[str, typer.Option(help="Column of the csv with the path, relative to the csv.")]
-GroupCol = Annotated[Optional[str], typer.Option(help="Column of the csv with what must not be split.")]
+GroupCol = Annotated[Optional[list[str]], typer.Option(help="Column of the csv with what must not be split; may be given several times.")]
 LabelDelim = Annotated[Optional[str], typer.Option(help="What parts the species in a label, where a photo may show several.")]
 Json = Annotated[Optional[Path], typer.Option("--json", help="Write the figures here.")]
 
@@ -86,7 +86,22 @@ def check_targets(
     taken = [Path(f).resolve() for f in (photos, *files) if f]
     if len(set(taken)) < len(taken): raise ArgumentError("Two of these are one file: what is looked at, --csv, --json, --html; give each its own name.")
 
-# %% ../nbs/70_cli.ipynb #dd9a64a9
+# %% ../nbs/70_cli.ipynb #58e1f61e
+def print_leaks(
+    card,           # from `data_card`
+):
+    "Print copies, splits side by side, and what is to be feared of them."
+    from fishlearn.copies import tell_copies
+    from fishlearn.leaks import leak_table
+    from fishlearn.shortcuts import tell_shortcuts
+    print("", *tell_copies(card.copies), "", sep="\n")
+    table = leak_table(card.leaks)
+    cell = lambda v: "" if v != v else f"{v:.2f}" if isinstance(v, float) else v
+    print_table(table.map(cell).itertuples(index=False), [c.replace("_", " ") for c in table])
+    honest = card.leaks["by copies"].shortcuts
+    print("(copies, other frames: held-out photos with one in training; the rest: how much of the species they tell alone)", *(tell_shortcuts(honest) if len(honest) else []), sep="\n")
+
+# %% ../nbs/70_cli.ipynb #5ba3fbc6
 @app.command()
 def check(
     photos: Photos,
@@ -99,27 +114,26 @@ def check(
     json_file: Json = None,
     html: Annotated[Optional[Path], typer.Option(help="Write the data card here, as a page.")] = None,
 ):
-    "Look at photos before training: what there is of each species, and what is wrong."
+    "Look at photos before training: what there is of each species, what is wrong, copies and leaks."
     check_targets(photos, csv, json_file, html)
     from fishlearn.artifact import write_file
-    from fishlearn.card import data_card, warnings_of
-    from fishlearn.health import check_photos
+    from fishlearn.card import data_card, look_over, warnings_of
     from fishlearn.photos import photo_table
     from fishlearn.table import tell_photos
-    table = photo_table(photos, labelling(photos, label_re, label_col), path_col, group_col, label_delim)
+    table = photo_table(photos, labelling(photos, label_re, label_col), path_col, group_col or None, label_delim)
     print(tell_photos(table))
-    table = check_photos(table)
-    if csv: write_photos(table, csv)
-    card = data_card(table)
+    card = data_card(*look_over(table))
+    if csv: write_photos(card.table, csv)
     even = card.facts["imbalance"]
     print(f"\nlargest : smallest species {even['largest']} : {even['smallest']}, effective number of species {even['effective_species']}")
     if len(card.health): print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
     else: print("every file is sound")
+    print_leaks(card)
     print("", *warnings_of(card.facts), sep="\n")
     if json_file: write_file(json_file, card.to_json())
     if html: write_file(html, card.to_html())
 
-# %% ../nbs/70_cli.ipynb #c6414439
+# %% ../nbs/70_cli.ipynb #254eba3d
 @app.command()
 def train(
     photos: Photos,
@@ -136,7 +150,9 @@ def train(
     size: Annotated[Optional[int], typer.Option(help="Side of the square the network sees, px [default: 256 if the backbone takes any].")] = None,
     valid: Annotated[float, typer.Option(help="Share of photos held out for validation; 0 trains on all.")] = .2,
     test: Annotated[float, typer.Option(help="Share of photos held out for a final test.")] = 0.,
-    split: Annotated[Optional[str], typer.Option(help="given, group or random [default: as the photos bring it along].")] = None,
+    split: Annotated[Optional[str], typer.Option(help="copies, group, random or given [default: given if the photos bring one along, else copies].")] = None,
+    keep: Annotated[Optional[Path], typer.Option(help="Earlier model folder or csv whose photos stay on their sides.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop if a held-out photo has a copy in training.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same split and training.")] = 0,
     weights: Annotated[Optional[str], typer.Option(help="File of weights for the backbone.")] = None,
     force: Annotated[bool, typer.Option(help="Replace a model that is there.")] = False,
@@ -145,8 +161,8 @@ def train(
     from fishlearn.artifact import check_target
     check_target(out, force)
     from fishlearn.core import train_species_model
-    model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col, label_delim, max_per_species, arch, recipe, epochs, size,
-                                valid=valid, test=test, split=split, seed=seed, weights=weights)
+    model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col or None, label_delim, max_per_species, arch, recipe, epochs, size,
+                                valid=valid, test=test, split=split, seed=seed, weights=weights, keep=keep, strict=strict)
     if model.metrics: print_evaluation(model.metrics)
     print(f"saved {model.save(out, force)}")
 

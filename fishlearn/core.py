@@ -174,7 +174,7 @@ def read_all(
     if len(odd): print(f"{len(odd)} odd but used:", *tell_left_out(odd.assign(status="odd")), sep="\n")
     return read, store
 
-# %% ../nbs/00_core.ipynb #d3bbbba2
+# %% ../nbs/00_core.ipynb #6e1ba9f4
 def earlier_table(
     keep,                               # photo table of an earlier split, a csv, or a model folder
 ):                                      # DataFrame with `path` and `split`, or None
@@ -196,6 +196,7 @@ def look_for_leaks(
     if strict and len(report.copied): raise JobError(f"{line}. Split by copies (split='copies') instead, or leave strict out.")
     return line
 
+# %% ../nbs/00_core.ipynb #0c51628f
 def prepare_photos(
     photos,                             # anything `photo_table` takes
     options: dict,                      # its arguments
