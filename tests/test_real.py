@@ -7,7 +7,10 @@ import pytest
 from nbdev.config import get_config
 from nbdev.test import test_nb as run_notebook
 
-from fishlearn.photos import photo_table
+from fishlearn.copies import find_copies, pair_scores
+from fishlearn.health import decode_all
+from fishlearn.leaks import leak_report
+from fishlearn.photos import from_csv, from_name_re, photo_table
 from fishlearn.splits import split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()
@@ -72,6 +75,29 @@ def test_odd_files(tmp_path):
     fishlearn("predict", tmp_path / "model", DATA / "pets/quirks", "--csv", tmp_path / "answers.csv")
     answers = pd.read_csv(tmp_path / "answers.csv")
     assert answers.reason.isna().all() and (answers.species == "Abyssinian").all()
+
+
+def test_copies_seafish():
+    "The turned copies of each photograph are found, and the published split is seen to leak."
+    table = from_csv(DATA / "seafish/labels.csv", group="specimen")
+    checked, decoded = decode_all(table)
+    copies = find_copies(checked.assign(group=None), decoded=decoded)
+    known = table.group.notna()
+    scores = pair_scores(copies.table.group[known], table.group[known])
+    assert scores["precision"] >= .99 and scores["recall"] >= .98, scores
+    given = leak_report(split_photos(checked[known]), copies, decoded)
+    held = sum(given.photos.values())
+    assert held == checked[known].split.isin(["valid", "test"]).sum() and len(given.copied) >= .99 * held
+
+
+def test_copies_pets_and_f4k():
+    "Hardly a pet has a twin, and no fish of one species is taken for a copy of another."
+    pets, label = find_copies(from_name_re(DATA / "pets/images", BREEDS)), lambda copies: dict(zip(copies.table.path, copies.table.label))
+    assert pets.table.group.notna().mean() < .005
+    fish = find_copies(from_csv(DATA / "f4k/labels.csv"))
+    same = fish.pairs[fish.pairs.kind != "another frame"]
+    assert len(same) and (same.a.map(label(fish)) == same.b.map(label(fish))).all()
+    assert fish.table.dropna(subset="group").groupby("group").label.nunique().max() == 1
 
 
 @pytest.mark.parametrize("above", [False, True])
