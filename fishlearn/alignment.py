@@ -127,7 +127,7 @@ def align(
     inside = within(v, reach_b)
     return pose, (standard(target, inside) * standard(look(pic, v, reach_b)[:, 0], inside)).sum(1)
 
-# %% ../nbs/11c_alignment.ipynb #e29953d7
+# %% ../nbs/11c_alignment.ipynb #5b783e6a
 def lay_on(
     a: torch.Tensor,        # pictures from `greys`
     b: torch.Tensor,        # their partners
@@ -143,7 +143,7 @@ def lay_on(
         left = best < enough
         if not left.any(): break
         args = a[left], b[left], reach_a[left], reach_b[left]
-        found, rough = align(*args, start[left], 6, 3., 32)
+        found, rough = align(*(F.avg_pool2d(x[:, None], 2)[:, 0] for x in args[:2]), *args[2:], start[left], 6, 1.5, 32)
         near, alike = rough > .75, torch.zeros(len(rough))
         found[near] = align(*(t[near] for t in args), found[near], 4, 1.5, 48)[0]
         alike[near] = similarity(*(t[near] for t in args), found[near])
@@ -209,7 +209,7 @@ def lies_within(
     straight = pose[:, :, :2].abs().sort(dim=2).values[:, :, 0].amax(1) < .008
     return (straight & (corners.abs().amax((1, 2)) < 1 + spare) & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - most)).numpy()
 
-# %% ../nbs/11c_alignment.ipynb #bbf787d1
+# %% ../nbs/11c_alignment.ipynb #30a53b84
 def relit(
     a: torch.Tensor,        # pictures from `greys`
     b: torch.Tensor,        # their partners
@@ -221,7 +221,7 @@ def relit(
     u = disc(48)
     v = place(pose, u)
     inside = within(v, reach_b)
-    x, y = look(blur(a, 1.)[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], look(blur(b, 1.)[:, None], v, reach_b)[:, 0]
+    x, y = look(a[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], look(b[:, None], v, reach_b)[:, 0]
     (m, s), (n, t) = (((z * inside).sum(1) / inside.sum(1), (z * inside).std(1) + 1e-3) for z in (x, y))
     return (((m - n).abs() > .05) | ((s / t).log().abs() > .15)).numpy()
 
