@@ -216,7 +216,7 @@ def summary(
             ("sets", ", ".join(f"{k} {v}" for k, v in facts["sets"].items())), ("groups", facts["groups"] or ""), ("splits", ", ".join(f"{k} {v}" for k, v in facts["splits"].items()))]
     return listing(pd.DataFrame([r for r in rows if r[1]], columns=["", " "]))
 
-# %% ../nbs/15_card.ipynb #5dc0fe73
+# %% ../nbs/15_card.ipynb #feb5fd6f
 def warnings_of(
     facts: dict,        # from `DataCard`
 ) -> list:              # sentences
@@ -232,7 +232,8 @@ def leak_section(
 ) -> str:               # HTML, empty if nobody looked
     "Copies, and what each way to split would give away."
     if not card.copies: return ""
-    label, some = dict(zip(card.table.path, card.table.label)), telling_pairs(card.copies.pairs, dict(zip(card.table.path, card.table.label)))
+    label = dict(zip(card.table.path, card.table.label))
+    some = next((r.worst(label) for r in card.leaks.values() if len(r.leaking)), telling_pairs(card.copies.pairs, label))
     told = [*tell_copies(card.copies), *(f"{name}: {line}" for name, r in card.leaks.items() for line in tell_leaks(r))]
     shown = (picture(pair_sheet(some, label)) if len(some) else "") + (picture(plot_line(card.copies)) if len(card.copies.compared) else "")
     return f"<h2>Copies and splits</h2>{''.join(f'<p>{html.escape(t)}</p>' for t in told)}{listing(leak_table(card.leaks).round(2))}{shown}"

@@ -86,15 +86,16 @@ def check_targets(
     taken = [Path(f).resolve() for f in (photos, *files) if f]
     if len(set(taken)) < len(taken): raise ArgumentError("Two of these are one file: what is looked at, --csv, --json, --html; give each its own name.")
 
-# %% ../nbs/70_cli.ipynb #58e1f61e
+# %% ../nbs/70_cli.ipynb #60eabeb3
 def print_leaks(
     card,           # from `data_card`
 ):
     "Print copies, splits side by side, and what is to be feared of them."
     from fishlearn.copies import tell_copies
-    from fishlearn.leaks import leak_table
+    from fishlearn.leaks import leak_table, tell_leaks
     from fishlearn.shortcuts import tell_shortcuts
-    print("", *tell_copies(card.copies), "", sep="\n")
+    print("", *tell_copies(card.copies), sep="\n")
+    print(*(f"split {name}: {line}" for name, r in card.leaks.items() for line in tell_leaks(r)[:1]), "", sep="\n")
     table = leak_table(card.leaks)
     cell = lambda v: "" if v != v else f"{v:.2f}" if isinstance(v, float) else v
     print_table(table.map(cell).itertuples(index=False), [c.replace("_", " ") for c in table])
