@@ -18,7 +18,7 @@ def localise(proc, site):
     "Give pages their final names and make links between them relative."
     names = {f.name: page(f.name) for f in proc.rglob("*.ipynb")}
     for f in [*proc.rglob("*.ipynb"), *proc.glob("*.yml")]:
-        text = f.read_text(encoding="utf-8").replace(site, "")
+        text = f.read_text(encoding="utf-8").replace(site, "../" * (len(f.relative_to(proc).parts) - 1))
         for old, new in names.items(): text = text.replace(old, new)
         f.write_text(text, encoding="utf-8")
     for f in list(proc.rglob("*.ipynb")): f.rename(f.with_name(names[f.name]))
