@@ -7,16 +7,17 @@ Docs: https://fishlearn.github.io/fishlearn/cache.html.md"""
 # %% auto #0
 __all__ = ['cache_folder', 'content_name', 'keep', 'recall']
 
-# %% ../nbs/08a_cache.ipynb #a27ef50d
-import hashlib, json, os, tempfile
+# %% ../nbs/08a_cache.ipynb #e68902a2
+import hashlib, json, os
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 
-# %% ../nbs/08a_cache.ipynb #17dc0fa6
+# %% ../nbs/08a_cache.ipynb #6a63a891
 def cache_folder() -> Path:
     "Where results are kept between runs."
-    return Path(os.environ.get("FISHLEARN_CACHE") or platformdirs.user_cache_path("fishlearn"))
+    return Path(os.environ.get("FISHLEARN_CACHE") or platformdirs.user_cache_path("fishlearn")) / "results"
 
 # %% ../nbs/08a_cache.ipynb #23536b25
 def content_name(
@@ -27,24 +28,25 @@ def content_name(
     for part in parts: digest.update(f"{len(part)}:{part}".encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
-# %% ../nbs/08a_cache.ipynb #5fd36552
+# %% ../nbs/08a_cache.ipynb #b4350592
 def keep(
     name: str,          # from `content_name`
     value,              # anything JSON can hold
     most: int = 200,    # results kept
 ):
     "Keep a result."
-    folder = cache_folder()
+    folder, spare = cache_folder(), cache_folder() / f"{name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", encoding="utf-8", delete=False) as f: json.dump(value, f)
-        os.replace(f.name, folder / f"{name}.json")
+        spare.write_text(json.dumps(value), encoding="utf-8")
+        spare.replace(folder / f"{name}.json")
         for old in sorted(folder.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-most]: old.unlink(missing_ok=True)
-    except OSError: return
+    except OSError:
+        with suppress(OSError): spare.unlink()
 
 def recall(
     name: str,          # from `content_name`
 ):                      # the result, or None if it is not there or damaged
     "Find a result again."
     try: return json.loads((cache_folder() / f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError): return None
+    except (OSError, ValueError, RecursionError): return None

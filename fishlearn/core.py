@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 __all__ = ['SpeciesModel', 'trained_on', 'identified_sheet', 'held_out', 'tell_lost', 'read_all', 'earlier_table',
            'look_for_leaks', 'prepare_photos', 'train_species_model']
 
-# %% ../nbs/00_core.ipynb #5f4fd55a
+# %% ../nbs/00_core.ipynb #0b65109f
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,10 @@ from fastcore.basics import patch
 
 from .artifact import ModelFiles, drop_stale, load_files, save_files, weights_hash
 from .errors import ArgumentError, JobError
-from .photos import photo_table, read_table
+from .photos import photo_table, read_table, rooted_path, split_names
 from .predict import answer_table, list_photos, onnx_engine, predict_photos, torch_engine
 from .reading import photo_file, photo_pixels
-from .table import is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
+from .table import clean_path, is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
 
 # %% ../nbs/00_core.ipynb #b9efde9a
 @dataclass
@@ -174,13 +174,16 @@ def read_all(
     if len(odd): print(f"{len(odd)} odd but used:", *tell_left_out(odd.assign(status="odd")), sep="\n")
     return read, store
 
-# %% ../nbs/00_core.ipynb #6e1ba9f4
+# %% ../nbs/00_core.ipynb #109215bb
 def earlier_table(
     keep,                               # photo table of an earlier split, a csv, or a model folder
 ):                                      # DataFrame with `path` and `split`, or None
     "The table whose photos are to stay on their sides."
     if keep is None or isinstance(keep, pd.DataFrame): return keep
-    return read_table(Path(keep) / "photos.csv" if is_folder(keep) else keep, ["path", "split"])
+    if not isinstance(keep, (str, Path)): raise ArgumentError(f"keep is a model folder, a csv or a photo table, not a {type(keep).__name__}.")
+    file = Path(keep) / "photos.csv" if is_folder(keep) else Path(keep)
+    earlier = read_table(file, ["path", "split"])
+    return earlier.assign(path=[clean_path(rooted_path(p, file.parent)) for p in earlier.path], split=split_names(earlier.split))
 
 def look_for_leaks(
     table,                              # photo table with `split`
@@ -192,8 +195,8 @@ def look_for_leaks(
     from fishlearn.leaks import leak_report, tell_leaks
     report = leak_report(table, copies, store, shortcuts=False)
     line = "".join(tell_leaks(report))
+    if strict and len(report.copied): raise JobError(f"{line}. Split anew by copies (split='copies', without keep), or leave strict out.")
     if line: print(line)
-    if strict and len(report.copied): raise JobError(f"{line}. Split by copies (split='copies') instead, or leave strict out.")
     return line
 
 # %% ../nbs/00_core.ipynb #0c51628f

@@ -6,9 +6,9 @@ Docs: https://fishlearn.github.io/fishlearn/reading.html.md"""
 
 # %% auto #0
 __all__ = ['FRAGMENT', 'MAX_PIXELS', 'TURNS', 'MAX_BYTES', 'MIN_SIDE', 'FACTS', 'FINDINGS', 'match_box', 'photo_file',
-           'photo_box', 'cut_out', 'decode_jpeg', 'eight_bits', 'decode_other', 'finish', 'open_image',
-           'orientation_of', 'decode', 'reason_of', 'read_file', 'state', 'read_whole', 'read_photo', 'squish',
-           'photo_pixels', 'oddities', 'camera_of', 'look_at', 'inspect_photo']
+           'photo_box', 'cut_out', 'decode_jpeg', 'without_padding', 'eight_bits', 'decode_other', 'finish',
+           'open_image', 'orientation_of', 'decode', 'reason_of', 'read_file', 'state', 'read_whole', 'read_photo',
+           'squish', 'photo_pixels', 'oddities', 'camera_of', 'look_at', 'inspect_photo']
 
 # %% ../nbs/10a_reading.ipynb #b54e8b14
 import hashlib, os, re, stat, warnings
@@ -63,7 +63,7 @@ def cut_out(
     for o in outlines: ImageDraw.Draw(inside).polygon([(a - x, b - y) for a, b in zip(o[::2], o[1::2])], fill=255)
     return Image.composite(part, Image.new("RGB", part.size, "white"), inside)
 
-# %% ../nbs/10a_reading.ipynb #daeccac8
+# %% ../nbs/10a_reading.ipynb #2e557caf
 MAX_PIXELS = 100_000_000
 
 def decode_jpeg(
@@ -77,8 +77,19 @@ def decode_jpeg(
     except ValueError as e:
         if "extraneous bytes" not in str(e): raise
         pixels, note = simplejpeg.decode_jpeg(data, strict=False, **options), "has bytes too many, may be damaged"
-    return Image.fromarray(pixels.squeeze()), note
+    return without_padding(Image.fromarray(pixels.squeeze()), *simplejpeg.decode_jpeg_header(data)[:2]), note
 
+def without_padding(
+    im: Image.Image,    # decoded at some eighths of its size, rounded up
+    height: int,        # of the whole photo, px
+    width: int,         # px
+) -> Image.Image:       # same size
+    "Take out the fraction of a pixel that a JPEG decoded smaller was padded by, or it would be stretched."
+    eighths = 8 * im.height // height
+    extent = width * eighths / 8, height * eighths / 8
+    return im if extent == im.size else im.resize(im.size, Image.Resampling.BICUBIC, box=(0, 0, *extent))
+
+# %% ../nbs/10a_reading.ipynb #0345114b
 def eight_bits(
     values: np.ndarray,     # whole numbers
 ) -> np.ndarray:            # uint8
