@@ -239,7 +239,7 @@ def relit(
     (m, s), (n, t) = (((z * inside).sum(1) / inside.sum(1), (z * inside).std(1) + 1e-3) for z in (x, y))
     return (((m - n).abs() > .05) | ((s / t).log().abs() > .15)).numpy()
 
-# %% ../nbs/11c_alignment.ipynb #6be5c7d7
+# %% ../nbs/11c_alignment.ipynb #8291275f
 def kinds(
     found: pd.DataFrame,        # from `measures`, with `relit`
     a: pd.DataFrame,            # rows of the photo table, with `width`, `height`
@@ -249,10 +249,11 @@ def kinds(
     angle, scaled = found.angle.round().astype(int) % 360, resized(a, b)
     centred = (found.off <= np.maximum(.004, .5 / smaller_side(a, b)) + .008 * scaled) & found["scale"].between(.85, 1.18)
     whole = centred & found["scale"].between(.97, 1.03)
-    turned = ~np.minimum(angle % 360, -angle % 360).le(2)
+    upside = found.mirrored & (angle - 180).abs().le(2)
+    turned = ~np.minimum(angle % 360, -angle % 360).le(2) & ~upside
     signs = {"another frame": ~(centred | found.cropped), "cropped": ~whole & (centred | found.cropped), "rotated": turned, "mirrored": found.mirrored, "relit": found.relit, "resized": scaled}
     kind = np.select(list(signs.values()), list(signs), "re-encoded")
     words = pd.DataFrame({"another frame": np.where(signs["another frame"], "another frame, moved by " + (50 * found["shift"]).round(1).astype(str) + " %", ""), "cropped": np.where(signs["cropped"], "cropped", ""),
-                          "rotated": np.where(turned, "rotated by " + angle.astype(str) + "°", ""), "mirrored": np.where(found.mirrored, "mirrored", ""), "relit": np.where(found.relit, "other light", ""), "resized": np.where(signs["resized"], "resized", "")}, index=found.index)
+                          "rotated": np.where(turned, "rotated by " + angle.astype(str) + "°", ""), "mirrored": np.select([upside, found.mirrored], ["mirrored upside down", "mirrored"], ""), "relit": np.where(found.relit, "other light", ""), "resized": np.where(signs["resized"], "resized", "")}, index=found.index)
     why = words.apply(lambda r: ", ".join(w for w in r if w) or "re-encoded", axis=1)
     return pd.DataFrame(dict(kind=kind, why=why), index=found.index)
