@@ -9,7 +9,7 @@ __all__ = ['METHOD', 'cut_chains', 'part_numbers', 'byte_copies', 'look_for_copi
            'Copies', 'group_copies', 'pair_scores', 'tile', 'telling_pairs', 'pair_sheet', 'plot_line', 'count_kinds',
            'tell_copies']
 
-# %% ../nbs/12_copies.ipynb #a833fdb6
+# %% ../nbs/12_copies.ipynb #249620b1
 import hashlib, textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from .cache import content_name, keep, recall
 from .errors import JobError
 from .health import add_facts, decode_all
 from .photos import as_table
-from .reading import FINDINGS, photo_file, photo_pixels
+from .reading import FINDINGS, photo_file, photo_pixels, read_file
 from .search import ENOUGH, FRAME, LIMIT, LOOKED, Drawer, draw_line, search, sure, views
 from .table import brief, join_groups
 
@@ -91,15 +91,15 @@ def look_for_copies(
     found = found.assign(a=heads[found.a.astype(int)], b=heads[found.b.astype(int)])
     return dict(found=pd.concat([same, found])[LOOKED].astype(object).values.tolist(), part=part.tolist(), line=line)
 
-# %% ../nbs/12_copies.ipynb #83dd0fbf
+# %% ../nbs/12_copies.ipynb #a0a622bc
 def content_hashes(
     table: pd.DataFrame,    # photo table
 ) -> list:                  # a text for each usable row
     "What stands in each photo, as a hash; read from disk where the table does not know."
     ok = table[table.status == "ok"]
     def digest(path):
-        try: return hashlib.sha256(Path(photo_file(path)).read_bytes()).hexdigest()
-        except OSError as e: return type(e).__name__
+        try: return hashlib.sha256(read_file(photo_file(path))).hexdigest()
+        except (OSError, JobError) as e: return str(e)
     known = ok.sha256 if "sha256" in ok and ok.sha256.notna().all() else [digest(p) for p in tqdm(ok.path, desc="read files", leave=False, delay=1)]
     return [h + Path(photo_file(p)).suffix + p[len(photo_file(p)):] for h, p in zip(known, ok.path)]
 
