@@ -45,12 +45,12 @@ def nearest(
             if len(held) and len(train): found |= {h: (t, column == "copies") for h, t in zip(held, train[pairwise_distances_argmin(s[held], s[train])])}
     return pd.DataFrame([(h, t, copy) for h, (t, copy) in sorted(found.items())], columns=["held", "train", "copy"])
 
-# %% ../nbs/14a_leaks.ipynb #672c8014
+# %% ../nbs/14a_leaks.ipynb #b11aa442
 def partners(
     table: pd.DataFrame,    # photo table with `split`
     copies: Copies,         # found in it
     decoded,                # pixels by path
-) -> pd.DataFrame:          # `path`, `split`, `partner`, `kind`, `why`, `similarity`; one row a held-out photo that leaks
+) -> pd.DataFrame:          # `path`, `split`, `partner`, `kind`, `why`, `similarity`, `copy`; one row a held-out photo that leaks
     "Held-out photos with a copy, or another frame of the scene, in training."
     parts = in_question(table, copies)
     if parts.empty: return pd.DataFrame(columns=["path", "split", "partner", "kind", "why", "similarity", "copy"])
