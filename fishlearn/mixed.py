@@ -35,7 +35,6 @@ class AnyPrecision(MixedPrecision):
         self.learn.scaler = GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def before_batch(self): self.buffers = [b.clone() for b in self.net.buffers()] if self.training and self.dtype != torch.float32 else []
-    def after_pred(self): pass
     def after_fit(self): self.release()
 
     def release(self):
@@ -71,15 +70,16 @@ def give_up(
     raise CancelFitException
 
 @patch
-def after_loss(self: AnyPrecision):
-    "Compute a loss that is not finite again in 32 bits."
-    if not self.watching or torch.isfinite(self.learn.loss_grad).all(): return
-    if self.dtype == torch.float32: give_up(self)
+def after_pred(self: AnyPrecision):
+    "Compute an answer that is not finite again in 32 bits."
+    if not self.watching or self.dtype == torch.float32 or torch.isfinite(self.learn.pred).all(): return
     widen(self)
     self.learn.pred = self.learn.model(*self.xb)
-    self.learn.loss_grad = self.learn.loss_func(self.pred, *self.yb)
-    self.learn.loss = self.learn.loss_grad.clone()
-    if not torch.isfinite(self.learn.loss_grad).all(): give_up(self)
+
+@patch
+def after_loss(self: AnyPrecision):
+    "Stop at a loss that is not finite."
+    if self.watching and not torch.isfinite(self.learn.loss_grad).all(): give_up(self)
 
 # %% ../nbs/32a_mixed.ipynb #b9e74342
 def finite_gradients(
