@@ -7,14 +7,14 @@ Docs: https://fishlearn.github.io/fishlearn/losses.html.md"""
 # %% auto #0
 __all__ = ['PLAIN', 'LOSSES', 'check_counts', 'class_weights', 'WeightedLossFlat', 'LogitAdjustedLossFlat', 'species_loss']
 
-# %% ../nbs/31_losses.ipynb #4e4121d9
+# %% ../nbs/31_losses.ipynb #f48760ef
 import numpy as np
 import torch
 from fastai.losses import CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat
 
 from .errors import ArgumentError, choose
 
-# %% ../nbs/31_losses.ipynb #4a2abce2
+# %% ../nbs/31_losses.ipynb #3cb97dd2
 def check_counts(
     counts,             # training photos a species, shape (n_classes,)
 ) -> np.ndarray:        # the same, as floats
@@ -23,7 +23,7 @@ def check_counts(
     if n.ndim != 1 or not np.isfinite(n).all() or (n < 0).any() or not n.any(): raise ArgumentError("These are not counts; write one number of training photos a species, at least one of them above 0.")
     return n
 
-# %% ../nbs/31_losses.ipynb #6876be08
+# %% ../nbs/31_losses.ipynb #15a47f79
 def class_weights(
     counts,                 # training photos a species, shape (n_classes,)
 ) -> torch.Tensor:          # weight of each species, 0 where it has no photo, float32
@@ -32,7 +32,7 @@ def class_weights(
     weights = np.divide(n.sum() / (n > 0).sum(), n, out=np.zeros_like(n), where=n > 0)
     return torch.tensor(weights, dtype=torch.float32)
 
-# %% ../nbs/31_losses.ipynb #85c8f0c3
+# %% ../nbs/31_losses.ipynb #017296aa
 class WeightedLossFlat(CrossEntropyLossFlat):
     "fastai's `CrossEntropyLossFlat` with a weight a species, on whatever device the logits are."
     def __init__(self,
@@ -50,7 +50,7 @@ class WeightedLossFlat(CrossEntropyLossFlat):
         self.to(inp.device)
         return super().__call__(inp, targ, **kwargs)
 
-# %% ../nbs/31_losses.ipynb #68be79ca
+# %% ../nbs/31_losses.ipynb #e5d7ed6e
 class LogitAdjustedLossFlat(CrossEntropyLossFlat):
     "Cross-entropy on logits shifted by the log share of each species ([Menon et al. 2021](https://arxiv.org/abs/2007.07314))."
     def __init__(self,
@@ -70,7 +70,7 @@ class LogitAdjustedLossFlat(CrossEntropyLossFlat):
         "Cross-entropy on shifted logits."
         return super().__call__(inp + self.shift.to(inp.device), targ, **kwargs)
 
-# %% ../nbs/31_losses.ipynb #a60b20ea
+# %% ../nbs/31_losses.ipynb #9a408b6a
 PLAIN = lambda counts: CrossEntropyLossFlat()
 LOSSES = dict(none=PLAIN, batches=PLAIN, oversample=PLAIN, weights=WeightedLossFlat, focal=lambda counts: FocalLossFlat(gamma=2.),
               smoothing=lambda counts: LabelSmoothingCrossEntropyFlat(eps=.1), logits=LogitAdjustedLossFlat)
