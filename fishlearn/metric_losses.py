@@ -83,8 +83,10 @@ class TripletLoss(nn.Module):
         return self.loss(embeddings, targets, self.miner(embeddings, targets))
 
 # %% ../nbs/31a_metric_losses.ipynb #211038ac
-METRIC_LOSSES = dict(triplet=lambda n_features, n_classes: TripletLoss(), quadruplet=lambda n_features, n_classes: QuadrupletLoss(),
-                     arcface=lambda n_features, n_classes: metric_library()[0].SubCenterArcFaceLoss(num_classes=n_classes, embedding_size=n_features))
+METRIC_LOSSES = dict(
+    triplet=lambda n_features, n_classes: TripletLoss(),
+    quadruplet=lambda n_features, n_classes: QuadrupletLoss(),
+    arcface=lambda n_features, n_classes: metric_library()[0].SubCenterArcFaceLoss(num_classes=n_classes, embedding_size=n_features))
 
 def metric_loss(
     name: str,          # a key of `METRIC_LOSSES`
@@ -134,11 +136,13 @@ def metric_term(
     if hasattr(first, "metric"): raise ArgumentError("This Learner trains with a metric loss already; leave that one's context first.")
     first.metric = metric_loss(name, last.in_features, last.out_features).to(last.weight.device)
     term = MetricTerm(first.metric, weight)
-    learn.add_cb(term).opt = None
+    learn.add_cb(term)
+    learn.opt = None
     try: yield term
     finally:
         term.after_fit()
-        learn.remove_cb(term).opt = None
+        learn.remove_cb(term)
+        learn.opt = None
         del first.metric
 
 # %% ../nbs/31a_metric_losses.ipynb #5437d6c3
