@@ -84,9 +84,17 @@ class Checkpoint(Callback):
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_state(self.file, self.state)
+            self.history.to_csv(self.file.with_name("history.csv"), index=False)
         except (OSError, SafetensorError) as e:
             if not self.warned: print(f"{self.file} cannot be written ({getattr(e, 'strerror', None) or e}): training goes on, and the last good state stays")
             self.warned = True
+
+    @property
+    def history(self):
+        "One row an epoch, of all stages so far."
+        now = pd.DataFrame(self.state["now"].get("rows", []), columns=self.state["now"].get("names"))
+        tables = [pd.DataFrame(h) for h in self.state["done"].values()] + [now.assign(stage=self.state["now"].get("stage"), epoch=range(len(now)))] * (len(now) > 0)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["stage", "epoch"])
 
     def once(self,
         name: str,      # of what is found out
@@ -140,7 +148,8 @@ def after_epoch(self: Checkpoint):
     "Write down where training is."
     learn, smooth = self.learn, self.learn.recorder.smooth_loss
     if learn.epoch < self.skip or hasattr(learn, "lr_finder"): return
-    self.state["now"] |= dict(rows=[list(v) for v in learn.recorder.values], opt=learn.opt.state_dict(), smooth=[smooth.val, smooth.count],
+    rows = [list(v) for v in learn.recorder.values]
+    self.state["now"] |= dict(rows=rows, names=list(learn.recorder.metric_names)[1:len(rows[0]) + 1], opt=learn.opt.state_dict(), smooth=[smooth.val, smooth.count],
                               cbs={cb.name: cb.state_dict() for cb in learn.cbs if writes_state(cb)})
     self.state["model"] = get_model(learn.model).state_dict()
     self.write()
