@@ -145,7 +145,7 @@ def train(
     group_col: GroupCol = None,
     label_delim: LabelDelim = None,
     max_per_species: Annotated[Optional[int], typer.Option(min=1, help="Cap of photos a species, spread over groups.")] = None,
-    arch: Annotated[Optional[str], typer.Option(help="Backbone, any timm model.")] = None,
+    arch: Annotated[Optional[str], typer.Option(help="Backbone, any timm or torchvision model, or fishresnet.")] = None,
     recipe: Annotated[str, typer.Option(help="probe (minutes) or finetune.")] = "probe",
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Passes over the photos, for finetune.")] = None,
     size: Annotated[Optional[int], typer.Option(help="Side of the square the network sees, px [default: 256 if the backbone takes any].")] = None,

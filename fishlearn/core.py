@@ -238,7 +238,7 @@ def train_species_model(
     group=None,                 # table: column, or columns, with what must not be split, such as a boat trip
     label_delim: str = None,    # what parts the species in a label, where a photo may show several
     max_per_species: int = None,    # cap of photos a species, spread over groups
-    arch: str = None,           # backbone, any timm model; by default the one whose weights came with the package
+    arch: str = None,           # backbone, any timm or torchvision model or `fishresnet`; by default the one whose weights came with the package
     recipe: str = "probe",      # `probe` (minutes) or `finetune`
     epochs: int = None,         # passes over the photos, for recipes that make any
     size: int = None,           # side of the square the network sees, px; 256 if the backbone takes any

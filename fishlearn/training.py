@@ -46,7 +46,7 @@ def layer_groups(
 
 @cache
 def fastai_arch(
-    arch: str,          # name of a timm model
+    arch: str,          # name of a backbone
     weights=None,       # file of weights for the body
 ):                      # function of `pretrained` that makes the body
     "A backbone as `vision_learner` wants it: a function fastai knows the cut and the layer groups of."
@@ -69,12 +69,12 @@ def species_metrics(
 # %% ../nbs/33_training.ipynb #37e79bab
 def species_learner(
     dls,                        # `DataLoaders` from `species_loaders`
-    arch: str = DEFAULT_ARCH,   # name of a timm model
+    arch: str = DEFAULT_ARCH,   # name of a backbone
     weights=None,               # file of weights for the body
     **kwargs                    # more arguments of `vision_learner`, such as `pretrained=False`
 ) -> Learner:
     "A `vision_learner` with our body and head."
-    head = create_head(create_body(arch).num_features, len(dls.vocab))
+    head = create_head(create_body(arch).num_features, len(dls.vocab), arch=arch)
     learn = vision_learner(dls, fastai_arch(arch, weights), normalize=False, custom_head=head, init=None, metrics=species_metrics(dls), **kwargs)
     learn.model.to(dls.device, memory_format=torch.channels_last)
     return learn
@@ -212,7 +212,7 @@ def train(
 def fit_photos(
     table: pd.DataFrame,        # photo table with `split`
     store,                      # `PhotoStore` of its photos
-    arch: str,                  # name of a timm model
+    arch: str,                  # name of a backbone
     mean,                       # normalisation of the backbone: mean a channel
     std,                        # and standard deviation
     recipe: str = "probe",      # a key of `RECIPES`
