@@ -25,7 +25,7 @@ from .callbacks import EpochSeed, KeepBest
 from .checkpoints import Checkpoint
 from .errors import choose
 from .mixed import AnyPrecision, check_finite
-from .models import read_weights
+from .weights import read_weights
 
 # %% ../nbs/32f_stages.ipynb #9849a7b5
 def stage_history(
