@@ -142,8 +142,8 @@ class Decoded:
     ) -> np.ndarray:        # uint8, shape (paths, side, side, 3)
         "Some photos, squished to squares."
         if self.fit == "squish" and self.size[0] == self.size[1]: return self.at(paths)
-        box = lambda p: inner_box(self.aspects[self.rows[p]], self.size) if self.fit == "pad" else None
-        return np.stack([squish(Image.fromarray(self.pixels[self.rows[p]]), side, box(p)) for p in paths])
+        inner = lambda p: inner_box(self.aspects[self.rows[p]], self.size) if self.fit == "pad" else None
+        return np.stack([squish(Image.fromarray(self.pixels[self.rows[p]]).crop(inner(p)), side) for p in paths])
 
 # %% ../nbs/11a_health.ipynb #2d21d9a4
 def check_space(

@@ -222,10 +222,9 @@ def read_photo(
 def squish(
     im: Image.Image,    # photo
     size,               # side of a square, or `(height, width)`, px
-    box: tuple = None,  # part of the photo: left, upper, right, lower, px; by default all of it
 ) -> np.ndarray:        # uint8, shape (height, width, 3)
     "A photo stretched to a shape."
-    return np.asarray(im.resize(sides(size)[::-1], Image.Resampling.BICUBIC, box))
+    return np.asarray(im.resize(sides(size)[::-1], Image.Resampling.BICUBIC))
 
 def inner_box(
     aspect: float,      # width / height of a photo
