@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/artifact.html.md"""
 # %% auto #0
 __all__ = ['FORMAT_VERSION', 'FILES', 'check_target', 'swap', 'write_folder', 'check_file', 'write_file', 'ModelFiles',
            'load_net', 'write_graph', 'weights_hash', 'drop_stale', 'relative_paths', 'absolute_paths', 'versions',
-           'describe', 'card_table', 'model_card', 'save_files', 'read_description', 'load_files']
+           'describe', 'card_table', 'seen_shape', 'model_card', 'save_files', 'read_description', 'load_files']
 
 # %% ../nbs/50_artifact.ipynb #cd8e0285
 import hashlib, json, os, platform, tempfile, warnings
@@ -19,6 +19,7 @@ import pandas as pd
 
 from .errors import ArgumentError, JobError
 from .photos import read_table
+from .reading import sides
 
 # %% ../nbs/50_artifact.ipynb #f3c4bd47
 FORMAT_VERSION = 1
@@ -94,7 +95,7 @@ def write_file(
 class ModelFiles:
     "Everything a model folder holds."
     classes: list                   # species, in the order of the outputs
-    settings: dict                  # `arch`, `size`, `mean`, `std`, and how it was trained
+    settings: dict                  # `arch`, `size` (height and width), `fit`, `mean`, `std`, and how it was trained
     metrics: dict = field(default=None, repr=False)             # figures on held-out photos, if any
     photos: pd.DataFrame = field(default=None, repr=False)      # photo table
     history: pd.DataFrame = field(default=None, repr=False)     # one row a training epoch or stage
@@ -126,11 +127,11 @@ def load_net(
 def write_graph(
     net,                # network
     file,               # `model.onnx`
-    size: int,          # side of a photo, px
+    size,               # side of a square, or `(height, width)`, px
 ):
     "Write a network as an ONNX graph for any number of photos."
     import torch
-    x, home = torch.zeros(2, 3, size, size), next(net.parameters()).device
+    x, home = torch.zeros(2, 3, *sides(size)), next(net.parameters()).device
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"], dynamo=False,
@@ -195,6 +196,14 @@ def card_table(
     line = lambda name, r: f"| {name} | {r['precision']:.2f} | {r['recall']:.2f} ({r['recall_ci'][0]:.2f}–{r['recall_ci'][1]:.2f}) | {r['f1']:.2f} | {r['support']} |"
     return "\n".join(["| species | precision | recall (95 %) | f1 | photos |", "|---|---|---|---|---|"] + [line(n, r) for n, r in rows.items()])
 
+def seen_shape(
+    settings: dict,     # of a model
+) -> str:               # a sentence
+    "How a model sees photos, in words."
+    h, w = sides(settings["size"])
+    how = "scaled to fit inside, the rest filled with grey" if settings.get("fit") == "pad" else "squished" if h == w else "stretched to that shape"
+    return f"It sees photos at {w}×{h} px (width × height), {how}."
+
 def model_card(
     m: ModelFiles,      # a model
     name: str,          # name of the folder
@@ -207,7 +216,7 @@ def model_card(
         f"balanced accuracy {e['balanced_accuracy']:.3f}, macro F1 {e['macro_f1']:.3f}, expected calibration error {e['ece']:.3f}.\n\n{card_table(e['per_species'])}")
     pictures = "\n".join(f"![{p}]({p})" for p in m.pictures)
     return (f"# {name}\n\nTells {len(m.classes)} species apart in photos. Made with fishlearn {version('fishlearn')}, backbone {s['arch']}, recipe {s['recipe']}, "
-            f"photos split by {s['split']}{'; ' * bool(s.get('leaks'))}{s.get('leaks') or ''}.\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
+            f"photos split by {s['split']}{'; ' * bool(s.get('leaks'))}{s.get('leaks') or ''}. {seen_shape(s)}\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
             f"The model {'names every species it takes for more likely there than not, perhaps none' if several else 'always answers with one of its species, also when shown something else'}.\n\n{pictures}\n\n## How to use\n\n"
             f"```\nfishlearn predict {name} photo.jpg\n```\n\n```python\nfrom fishlearn.core import SpeciesModel\nSpeciesModel.load(\"{name}\").predict([\"photo.jpg\"])\n```\n")
 

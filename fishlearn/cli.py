@@ -6,11 +6,11 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'LabelDelim', 'Json', 'print_table', 'print_evaluation',
-           'labelling', 'write_photos', 'check_targets', 'print_leaks', 'check', 'train', 'evaluate', 'write_answers',
-           'predict', 'demo', 'options', 'main']
+           'labelling', 'write_photos', 'check_targets', 'print_leaks', 'check', 'size_of', 'train', 'evaluate',
+           'write_answers', 'predict', 'demo', 'options', 'main']
 
 # %% ../nbs/70_cli.ipynb #5585d861
-import json, os, sys, warnings
+import json, os, re, sys, warnings
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -134,6 +134,16 @@ def check(
     if json_file: write_file(json_file, card.to_json())
     if html: write_file(html, card.to_html())
 
+# %% ../nbs/70_cli.ipynb #bdaacfa6
+def size_of(
+    text: str,      # `--size`, such as `256` or `192x320`
+):                  # a number, a pair of height and width, or None
+    "The `size` argument of `train_species_model`."
+    if text is None: return None
+    if not re.fullmatch(r"\d+(x\d+)?", text): raise ArgumentError(f"--size {text} is no size; write a number such as 256, or height and width such as 192x320.")
+    numbers = tuple(map(int, text.split("x")))
+    return numbers if len(numbers) == 2 else numbers[0]
+
 # %% ../nbs/70_cli.ipynb #254eba3d
 @app.command()
 def train(
@@ -148,7 +158,8 @@ def train(
     arch: Annotated[Optional[str], typer.Option(help="Backbone, any timm or torchvision model, or fishresnet.")] = None,
     recipe: Annotated[str, typer.Option(help="probe (minutes) or finetune.")] = "probe",
     epochs: Annotated[Optional[int], typer.Option(min=1, help="Passes over the photos, for finetune.")] = None,
-    size: Annotated[Optional[int], typer.Option(help="Side of the square the network sees, px [default: 256 if the backbone takes any].")] = None,
+    size: Annotated[Optional[str], typer.Option(help="Side of a square with as many pixels as the network sees, which has the shape of the photos; or HEIGHTxWIDTH [default: 256 if the backbone takes any].")] = None,
+    fit: Annotated[str, typer.Option(help="How photos are fitted into that shape: squish, or pad with grey.")] = "squish",
     valid: Annotated[float, typer.Option(help="Share of photos held out for validation; 0 trains on all.")] = .2,
     test: Annotated[float, typer.Option(help="Share of photos held out for a final test.")] = 0.,
     split: Annotated[Optional[str], typer.Option(help="copies, group, random or given [default: given if the photos bring one along, else copies].")] = None,
@@ -162,7 +173,7 @@ def train(
     from fishlearn.artifact import check_target
     check_target(out, force)
     from fishlearn.core import train_species_model
-    model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col or None, label_delim, max_per_species, arch, recipe, epochs, size,
+    model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col or None, label_delim, max_per_species, arch, recipe, epochs, size_of(size), fit,
                                 valid=valid, test=test, split=split, seed=seed, weights=weights, keep=keep, strict=strict)
     if model.metrics: print_evaluation(model.metrics)
     print(f"saved {model.save(out, force)}")

@@ -18,10 +18,10 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .artifact import ModelFiles, drop_stale, load_files, save_files, weights_hash
-from .errors import ArgumentError, JobError
+from .errors import ArgumentError, JobError, choose
 from .photos import photo_table, read_table, rooted_path, split_names
 from .predict import answer_table, list_photos, onnx_engine, predict_photos, torch_engine
-from .reading import photo_file, photo_pixels
+from .reading import FITS, photo_file, photo_pixels
 from .table import clean_path, is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
 
 # %% ../nbs/00_core.ipynb #b9efde9a
@@ -44,10 +44,10 @@ def probabilities(self: SpeciesModel,
     read=None,              # function from photo to pixels; by default decodes the photo
 ) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
     "Probabilities of all species."
-    size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
+    size, mean, std, fit = (*(self.settings[k] for k in ("size", "mean", "std")), self.settings.get("fit", "squish"))
     if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = onnx_engine(self.folder / "model.onnx")
     engine = self.engine if self.trained is None and self.engine else torch_engine(self.net)
-    return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size)), mean, std, several=self.several)
+    return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size, fit)), mean, std, several=self.several)
 
 @patch
 def predict(self: SpeciesModel,
@@ -67,7 +67,7 @@ def learn(self: SpeciesModel):
         from fishlearn.loaders import remaining_loaders
         from fishlearn.training import wrap_learner
         size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
-        dls = remaining_loaders(self.photos, size, self.classes, mean, std, device=best_device(), several=self.several)
+        dls = remaining_loaders(self.photos, size, self.classes, mean, std, self.settings.get("fit", "squish"), device=best_device(), several=self.several)
         if dls.train.items.path.iloc[0] == "grey sheet": print("None of the training photos are here: this Learner can predict, but has nothing to train on.")
         self.learner = wrap_learner(self.net, dls)
     return self.learner
@@ -164,11 +164,12 @@ def tell_lost(
 
 def read_all(
     table,                              # photo table
-    size: int,                          # side, px
+    size,                               # side of a square, or `(height, width)`, px
+    fit: str = "squish",                # `squish`, or `pad`
 ) -> tuple:                             # the table with bad photos left out, and the `PhotoStore`
     "Check and decode, and say what turned out bad or odd."
     from fishlearn.loaders import decode_photos
-    read, store = decode_photos(table, size)
+    read, store = decode_photos(table, size, fit=fit)
     odd = read[(read.status == "ok") & (read.reason != "")]
     tell_lost(table, read, "after reading")
     if len(odd): print(f"{len(odd)} odd but used:", *tell_left_out(odd.assign(status="odd")), sep="\n")
@@ -204,23 +205,27 @@ def prepare_photos(
     photos,                             # anything `photo_table` takes
     options: dict,                      # its arguments
     most,                               # cap of photos a species, or None
-    size,                               # side, px
+    size,                               # side of a square with as many pixels, or a fixed `(height, width)`, px
     valid,                              # share for validation
     test,                               # share for a final test
     split,                              # `given`, `copies`, `group`, `random` or None
     seed,                               # of the split
     keep=None,                          # earlier table whose photos stay on their sides
     strict: bool = False,               # stop if the split leaks?
+    fit: str = "squish",                # `squish`, or `pad`
 ) -> tuple:                             # photo table with `split`, the `PhotoStore`, how it was split, and a sentence on leaks
     "From any source to decoded photos that are split, saying what was understood."
     from fishlearn.copies import find_copies, tell_copies
+    from fishlearn.shape import shape_for
     from fishlearn.splits import cap_species, check_species, split_kind, split_photos, tell_split
     keep, table = earlier_table(keep), photo_table(photos, **options)
     kind = split_kind(table, "copies" if split is None and options["group"] is not None else split)
     if most is not None: table = cap_species(table, most, given=kind == "given")
     print(tell_photos(table))
     check_species(table)
-    table, store = read_all(table, size)
+    shape, line = shape_for(table, size)
+    if line: print(line)
+    table, store = read_all(table, shape, fit)
     check_species(table)
     copies = find_copies(table, frames=True, decoded=store)
     print(*tell_copies(copies), sep="\n")
@@ -241,7 +246,8 @@ def train_species_model(
     arch: str = None,           # backbone, any timm or torchvision model or `fishresnet`; by default the one whose weights came with the package
     recipe: str = "probe",      # `probe` (minutes) or `finetune`
     epochs: int = None,         # passes over the photos, for recipes that make any
-    size: int = None,           # side of the square the network sees, px; 256 if the backbone takes any
+    size=None,                  # side of a square with as many pixels as the network sees, 256 if the backbone takes any; or `(height, width)`, px
+    fit: str = "squish",        # how photos are fitted into that shape: `squish`, or `pad` with grey
     bs: int = 32,               # photos a batch
     valid: float = .2,          # share of photos held out for validation; 0 trains on all
     test: float = 0.,           # share held out for a final test
@@ -257,13 +263,13 @@ def train_species_model(
     from fishlearn.training import check_recipe, fit_photos
     arch = arch or DEFAULT_ARCH
     size, (mean, std) = image_size(arch, size), normalisation(arch)
-    check_recipe(recipe, epochs), check_shares(valid, test)
+    check_recipe(recipe, epochs), check_shares(valid, test), choose(fit, FITS, "fit")
     if weights and not Path(weights).is_file(): raise ArgumentError(f"There is no weights file {weights}.")
     options = dict(label=label, path=path, group=group, label_delim=label_delim)
-    table, store, split, leaks = prepare_photos(photos, options, max_per_species, size, valid, test, split, seed, keep, strict)
+    table, store, split, leaks = prepare_photos(photos, options, max_per_species, size, valid, test, split, seed, keep, strict, fit)
     several = label_delim is not None or several_species(table)
     learner, history = fit_photos(table, store, arch, mean, std, recipe, epochs, bs, seed, weights, several)
-    settings = dict(arch=arch, size=size, mean=list(mean), std=list(std), several=several, label_delim=label_delim, recipe=recipe, epochs=epochs, split=split, leaks=leaks, valid=valid, test=test,
+    settings = dict(arch=arch, size=list(store.size), fit=fit, mean=list(mean), std=list(std), several=several, label_delim=label_delim, recipe=recipe, epochs=epochs, split=split, leaks=leaks, valid=valid, test=test,
                     max_per_species=max_per_species, seed=seed)
     model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
     model.evaluation = held_out(model, store)

@@ -19,11 +19,12 @@ from pathlib import Path
 import loky
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm.auto import tqdm
 
-from .errors import JobError
+from .errors import JobError, choose
 from .photos import as_table
-from .reading import FACTS, FINDINGS, inspect_photo
+from .reading import FACTS, FINDINGS, FITS, inner_box, inspect_photo, sides, squish
 from .table import leave_out
 
 # %% ../nbs/11a_health.ipynb #1246839b
@@ -31,7 +32,8 @@ def inspect_batch(
     batch: list,            # pairs of a row number and a path
     seconds: float = 20,    # for one photo
     file: str = None,       # file of pixels, if they are wanted
-    shape: tuple = None,    # of the pixels in it: photos, size, size, 3
+    shape: tuple = None,    # of the pixels in it: photos, height, width, 3
+    fit: str = "squish",    # how photos are fitted into that shape
 ) -> list:                  # a tuple a photo, one value for each of `FINDINGS`
     "Inspect photos one after the other, each against the clock."
     out, found = None if file is None else np.memmap(file, np.uint8, "r+", shape=shape), []
@@ -39,7 +41,7 @@ def inspect_batch(
     with open(os.devnull, "w") as nowhere:
         for row, photo in batch:
             faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-            facts, pixels = inspect_photo(photo, 0 if out is None else shape[1])
+            facts, pixels = inspect_photo(photo, 0 if out is None else shape[1:3], fit)
             faulthandler.cancel_dump_traceback_later()
             if pixels is not None: out[row] = pixels
             found.append(facts)
@@ -72,11 +74,12 @@ def inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
     file: str = None,       # file of pixels to fill, if they are wanted
-    size: int = 0,          # side of a photo in it, px
+    size=0,                 # side of a photo in it, or `(height, width)`, px
     many: int = 32,         # photos a batch
+    fit: str = "squish",    # how photos are fitted into that shape
 ) -> pd.DataFrame:          # one row a photo, columns `FINDINGS`
     "Inspect any number of photos on all cores."
-    work = partial(inspect_batch, seconds=seconds, file=file, shape=(len(photos), size, size, 3))
+    work = partial(inspect_batch, seconds=seconds, file=file, shape=(len(photos), *sides(size), 3), fit=fit)
     rows, found, alone = list(enumerate(map(os.path.abspath, photos))), [None] * len(photos), []
     with tqdm(total=len(photos), desc="read photos", leave=False, delay=1) as bar:
         for batch, result in map_batches(work, (rows[i:i + many] for i in range(0, len(rows), many))):
@@ -115,17 +118,34 @@ def check_photos(
 # %% ../nbs/11a_health.ipynb #f573fb67
 @dataclass
 class Decoded:
-    "Photos as squares of pixels, by path."
-    pixels: np.ndarray                              # uint8, shape (photos, size, size, 3)
+    "Photos as pixels of one shape, by path."
+    pixels: np.ndarray                              # uint8, shape (photos, height, width, 3)
     rows: dict                                      # path → row of `pixels`
     home: object = field(default=None, repr=False)  # temporary folder of the pixels, gone with this object
+    fit: str = "squish"                             # how photos were fitted into the shape
+    aspects: np.ndarray = field(default=None, repr=False)   # width / height of each photo
+
+    @property
+    def size(self):
+        "Height and width, px."
+        return self.pixels.shape[1:3]
 
     def at(self,
         paths           # of photos
-    ) -> np.ndarray:    # uint8, shape (paths, size, size, 3)
+    ) -> np.ndarray:    # uint8, shape (paths, height, width, 3)
         "The pixels of some photos."
         return self.pixels[[self.rows[p] for p in paths]]
 
+    def squares(self,
+        paths,              # of photos
+        side: int = 128,    # px, where the pixels are no squares yet
+    ) -> np.ndarray:        # uint8, shape (paths, side, side, 3)
+        "Some photos, squished to squares."
+        if self.fit == "squish" and self.size[0] == self.size[1]: return self.at(paths)
+        inner = lambda p: inner_box(self.aspects[self.rows[p]], self.size) if self.fit == "pad" else None
+        return np.stack([squish(Image.fromarray(self.pixels[self.rows[p]]).crop(inner(p)), side) for p in paths])
+
+# %% ../nbs/11a_health.ipynb #2d21d9a4
 def check_space(
     needed: int,            # bytes
 ):
@@ -135,16 +155,19 @@ def check_space(
 
 def decode_all(
     photos,                 # photo table, or anything `photo_table` takes
-    size: int = 128,        # side, px
+    size=128,               # side of a square, or `(height, width)`, px
     seconds: float = 20,    # for one photo
+    fit: str = "squish",    # `squish`, or `pad`
 ) -> tuple:                 # the table as from `check_photos`, and the `Decoded` photos
     "Check and decode every usable photo, in one pass."
-    table = as_table(photos)
+    choose(fit, FITS, "fit")
+    table, (h, w) = as_table(photos), sides(size)
     paths = table.path[table.status == "ok"].tolist()
-    check_space(len(paths) * size * size * 3)
+    check_space(len(paths) * h * w * 3)
     home = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
-    pixels = np.memmap(Path(home.name, "pixels"), np.uint8, "w+", shape=(max(1, len(paths)), size, size, 3))
-    return add_facts(table, inspect_all(paths, seconds, pixels.filename, size)), Decoded(pixels, {p: i for i, p in enumerate(paths)}, home)
+    pixels = np.memmap(Path(home.name, "pixels"), np.uint8, "w+", shape=(max(1, len(paths)), h, w, 3))
+    facts = inspect_all(paths, seconds, pixels.filename, size, fit=fit)
+    return add_facts(table, facts), Decoded(pixels, {p: i for i, p in enumerate(paths)}, home, fit, (facts.width.astype(float) / facts.height.astype(float)).to_numpy())
 
 # %% ../nbs/11a_health.ipynb #34654241
 def stop_if_many(

@@ -55,7 +55,7 @@ def partners(
     parts = in_question(table, copies)
     if parts.empty: return pd.DataFrame(columns=["path", "split", "partner", "kind", "why", "similarity", "copy"])
     rows = table.set_index("path").loc[parts.path].reset_index()
-    drawer, shapes = Drawer.of(decoded.pixels, [decoded.rows[p] for p in rows.path]), views(rows)
+    drawer, shapes = Drawer.of(decoded.squares, rows.path.tolist()), views(rows)
     pairs = nearest(parts, drawer.describe(shapes[-1]))
     found, path = describe_pairs(drawer, rows, shapes, pairs[["held", "train"]].to_numpy()), rows.path.to_numpy()
     kind = found.kind.mask(found.kind == FRAME, "cropped").where(pairs["copy"], FRAME)

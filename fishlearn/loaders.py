@@ -22,7 +22,7 @@ from fasttransform import Transform
 
 from .errors import JobError
 from .health import Decoded, decode_all, stop_if_many
-from .reading import photo_file, photo_pixels
+from .reading import photo_file, photo_pixels, sides
 from .table import SEPARATOR
 
 # %% ../nbs/20_loaders.ipynb #ba7f7c95
@@ -33,18 +33,13 @@ class PhotoStore(Decoded):
     broken: dict = field(default_factory=dict)      # those of them that could not be read → reason
     skipping: bool = True   # False while fastai looks at its first item, which it cannot do without
 
-    @property
-    def size(self):
-        "Side of a photo, px."
-        return self.pixels.shape[1]
-
     def open(self,
         photo               # path, or an open image
-    ) -> PILImage:          # size × size
+    ) -> PILImage:          # of the store's height and width
         "A photo as a fastai image, from the array where it is known."
         row = self.rows.get(photo) if isinstance(photo, str) else None
         if row is not None: return PILImage.create(self.pixels[row])
-        try: return PILImage.create(photo_pixels(photo, self.size))
+        try: return PILImage.create(photo_pixels(photo, self.size, self.fit))
         except JobError as e: return self.skip(photo, e)
 
     def skip(self,
@@ -57,23 +52,24 @@ class PhotoStore(Decoded):
         self.broken[photo] = str(error)
         stop_if_many(self.broken, len(self.expected))
         if self.skipping: raise SkipItemException
-        return PILImage.create(np.full((self.size, self.size, 3), 128, np.uint8))
+        return PILImage.create(np.full((*self.size, 3), 128, np.uint8))
 
-    def __getstate__(self): return vars(self) | dict(pixels=self.pixels[:0], rows={}, home=None)
+    def __getstate__(self): return vars(self) | dict(pixels=self.pixels[:0], rows={}, home=None, aspects=None)
 
     @classmethod
-    def empty(cls, size, expected=()):
+    def empty(cls, size, expected=(), fit="squish"):
         "A store that decodes everything on demand, for photos of a size and paths to train on."
-        return cls(np.zeros((0, size, size, 3), np.uint8), {}, expected=frozenset(expected))
+        return cls(np.zeros((0, *sides(size), 3), np.uint8), {}, fit=fit, expected=frozenset(expected))
 
 # %% ../nbs/20_loaders.ipynb #0b6e0f62
 def decode_photos(
     table: pd.DataFrame,    # photo table
-    size: int = 256,        # side, px
+    size=256,               # side of a square, or `(height, width)`, px
     seconds: float = 20,    # for one photo
+    fit: str = "squish",    # `squish`, or `pad`
 ) -> tuple:                 # the table with bad photos left out and what is known of the others, and the `PhotoStore`
     "Check and decode every usable photo, in one pass."
-    checked, decoded = decode_all(table, size, seconds)
+    checked, decoded = decode_all(table, size, seconds, fit)
     lost = checked[(table.status == "ok") & (checked.status != "ok")]
     if "sha256" in table: stop_if_many(dict(zip(lost.path, lost.reason)), len(decoded.rows))
     return checked, PhotoStore(**vars(decoded))
@@ -128,10 +124,11 @@ def species_loaders(
 # %% ../nbs/20_loaders.ipynb #c7d7e850
 def remaining_loaders(
     table: pd.DataFrame,    # photo table of the training, or None
-    size: int,              # side, px
+    size,                   # side of a square, or `(height, width)`, px
     classes: list,          # species, in the order of the model's outputs
     mean,                   # normalisation of the backbone: mean a channel
     std,                    # and standard deviation
+    fit: str = "squish",    # `squish`, or `pad`
     **kwargs                # more arguments of `species_loaders`
 ):                          # fastai `DataLoaders`
     "Loaders over the training photos that are still there, or over a grey sheet."
@@ -139,7 +136,7 @@ def remaining_loaders(
     there = sheet if table is None else table[[Path(photo_file(p)).is_file() for p in table.path]]
     if not (there.split == "train").any(): there = sheet
     expected = frozenset(there.path[there.split.isin(["train", "valid"])])
-    store = PhotoStore(np.full((1, size, size, 3), 128, np.uint8), {"grey sheet": 0}, expected=expected, skipping=False)
+    store = PhotoStore(np.full((1, *sides(size), 3), 128, np.uint8), {"grey sheet": 0}, fit=fit, expected=expected, skipping=False)
     dls = species_loaders(there, store, classes, mean, std, **kwargs)
     store.skipping = True
     return dls

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import ArgumentError
 from .fishresnet import FishBody, linear_head
+from .reading import sides
 from .weights import hub_weights, packaged_weights, read_weights, torchvision_weights
 
 # %% ../nbs/30_models.ipynb #ba878892
@@ -80,13 +81,14 @@ def fixed_size(
 
 def image_size(
     arch: str,          # name of a backbone
-    size: int = None,   # what the user asked for, px
-) -> int:               # side of the square, px; 256 where nothing speaks against it
+    size=None,          # what the user asked for: side of a square, or `(height, width)`, px
+):                      # height and width where they are fixed, by the user or the backbone; else side of a square with as many pixels, 256 where nothing speaks against it
     "The size of the pictures a backbone is given."
-    own = fixed_size(arch)
-    if size is not None and size < 32: raise ArgumentError(f"Pictures of {size} px show nothing; write size=32 or more.")
-    if size and own and size != own: raise ArgumentError(f"{arch} only takes pictures of {own} px; leave size out or write {own}.")
-    return size or own or 256
+    own, given = fixed_size(arch), () if size is None else sides(size)
+    if len(given) not in (0, 2): raise ArgumentError(f"size is a number, or height and width, not {size!r}; write size=256 or size=(192, 320).")
+    if given and min(given) < 32: raise ArgumentError(f"Pictures of {min(given)} px show nothing; write size=32 or more.")
+    if given and own and set(given) != {own}: raise ArgumentError(f"{arch} only takes pictures of {own} px; leave size out or write {own}.")
+    return (own, own) if own else size or 256
 
 # %% ../nbs/30_models.ipynb #5f1e8be4
 def timm_body(

@@ -128,7 +128,7 @@ def sigmoid(
 def predict_photos(
     engine,             # from `torch_engine` or `onnx_engine`
     photos: list,       # paths, or whatever `read` reads
-    read,               # function from photo to pixels, such as `photo_pixels` for a size
+    read,               # function from photo to pixels, such as `photo_pixels` for a size and fit
     mean,               # mean a channel, three numbers
     std,                # standard deviation a channel
     bs: int = 32,       # photos a batch

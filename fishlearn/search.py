@@ -63,13 +63,13 @@ class Drawer:
     waves: np.ndarray       # float16, shape (n, 32, 64, 2)
 
     @classmethod
-    def of(cls, pixels, rows, many=256):
-        "Shrink some rows of an array of photos."
+    def of(cls, squares, rows, many=256):
+        "Shrink photos; `squares` is a function from some of the rows to their pixels."
         check_space(len(rows) * (128 * 128 + 32 * 64 * 4))
         home = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
         put = lambda name, dtype, *shape: np.memmap(Path(home.name, name), dtype, "w+", shape=(len(rows), *shape))
         drawer = cls(home, put("small", np.uint8, 128, 128), put("waves", np.float16, 32, 64, 2))
-        for i in range(0, len(rows), many): drawer.small[i:i + many] = (greys(pixels[rows[i:i + many]]) * 255).round().to(torch.uint8)
+        for i in range(0, len(rows), many): drawer.small[i:i + many] = (greys(squares(rows[i:i + many])) * 255).round().to(torch.uint8)
         return drawer
 
     def pictures(self, rows): return torch.from_numpy(self.small[rows]).float() / 255

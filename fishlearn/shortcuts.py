@@ -82,7 +82,7 @@ def rings_of(
     decoded,                # `Decoded`, or a `PhotoStore`
 ) -> np.ndarray:            # shape (paths, 512)
     "The ring features of photos."
-    return np.concatenate([ring_features(decoded.at(paths.iloc[i:i + 64])) for i in range(0, len(paths), 64)])
+    return np.concatenate([ring_features(decoded.squares(paths.iloc[i:i + 64])) for i in range(0, len(paths), 64)])
 
 def by_ring(
     train: pd.DataFrame,    # rows that train
