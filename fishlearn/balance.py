@@ -9,7 +9,7 @@ __all__ = ['BALANCES', 'check_balance', 'deal', 'photos_of_each', 'count_batches
            'oversampled', 'DrawnDL', 'loader_targets', 'balanced_loader', 'next_order', 'batch_counts', 'plot_batches',
            'class_weights', 'choose_balance']
 
-# %% ../nbs/20a_balance.ipynb #ee104b36
+# %% ../nbs/20a_balance.ipynb #9a17cb9b
 import random
 from copy import copy
 from functools import partial
@@ -25,7 +25,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from .errors import ArgumentError, choose
 from .table import no_math, species_counts
 
-# %% ../nbs/20a_balance.ipynb #7c9e5fcd
+# %% ../nbs/20a_balance.ipynb #ba07fabb
 BALANCES = dict(
     none="photos as they come: a common species is seen more often than a rare one",
     batches="every batch holds as many photos of one species as of the next",
@@ -45,7 +45,7 @@ def check_balance(
     if several and name not in ("none", "auto"): raise ArgumentError(f"Balancing by {name!r} needs one species a photo, and these photos may show several; write balance 'none'.")
     return name
 
-# %% ../nbs/20a_balance.ipynb #8bc685ef
+# %% ../nbs/20a_balance.ipynb #58df9f9d
 def deal(
     deck: list,         # cards left from the last time; changed in place
     cards: list,        # all cards of the deck
@@ -57,7 +57,7 @@ def deal(
     taken, deck[:k] = deck[:k], []
     return taken
 
-# %% ../nbs/20a_balance.ipynb #5a130701
+# %% ../nbs/20a_balance.ipynb #5173b6c1
 def photos_of_each(
     targets,            # species of each photo, shape (n,)
 ) -> dict:              # species → positions of its photos
@@ -86,7 +86,7 @@ def balanced_batches(
     n_batches = n_batches or count_batches(len(targets), n * n_photos)
     return [[p for s in deal(species, list(photos), n, rng) for p in deal(decks[s], photos[s], n_photos, rng)] for _ in range(n_batches)]
 
-# %% ../nbs/20a_balance.ipynb #f12fc8b9
+# %% ../nbs/20a_balance.ipynb #dcc00180
 def batch_shape(
     bs: int,                # photos a batch, at most
     n_species: int,         # species there are
@@ -96,7 +96,7 @@ def batch_shape(
     n = min(n_species, max(2, bs // n_photos))
     return n, max(1, bs // n)
 
-# %% ../nbs/20a_balance.ipynb #18a6d05b
+# %% ../nbs/20a_balance.ipynb #72ab90fc
 def share_out(
     cards: list,        # what is drawn from
     k: int,             # how many to draw
@@ -116,7 +116,7 @@ def oversampled(
     order = [p for s in photos for p in share_out(photos[s], often[s], rng)]
     return rng.sample(order, len(order))
 
-# %% ../nbs/20a_balance.ipynb #11697194
+# %% ../nbs/20a_balance.ipynb #9e558c0e
 class DrawnDL(TfmdDL):
     "A fastai loader that draws the photos of an epoch in its own way."
     def __init__(self, dataset=None, draw=None, **kwargs):
@@ -132,7 +132,7 @@ def loader_targets(
     counts = species_counts(dl.items).reindex(columns=list(dl.vocab), fill_value=0).to_numpy()
     return counts.argmax(1) if (counts.sum(1) == 1).all() else counts
 
-# %% ../nbs/20a_balance.ipynb #ea878c07
+# %% ../nbs/20a_balance.ipynb #a3b8cd31
 def balanced_loader(
     dl,                     # training loader, from `species_loaders`
     balance: str,           # a key of `BALANCES`
@@ -147,7 +147,7 @@ def balanced_loader(
     n_batches = count_batches(len(targets), n * k, world or max(1, num_distrib()))
     return dl.new(cls=DrawnDL, draw=partial(balanced_batches, targets, n, k, n_batches=n_batches), bs=n * k, n=n * k * n_batches)
 
-# %% ../nbs/20a_balance.ipynb #b6a54f79
+# %% ../nbs/20a_balance.ipynb #1194ecbd
 def next_order(
     dl,                     # fastai loader
 ) -> list:                  # batches of positions
@@ -165,7 +165,7 @@ def batch_counts(
     counts = species_counts(dl.items).reindex(columns=list(dl.vocab), fill_value=0)
     return pd.DataFrame([counts.iloc[b].sum() for b in next_order(dl)[:n]]).rename_axis("batch")
 
-# %% ../nbs/20a_balance.ipynb #012de0b3
+# %% ../nbs/20a_balance.ipynb #a847e4ff
 def plot_batches(
     **counts            # name → counts from `batch_counts`; one panel each
 ):                      # matplotlib figure
@@ -180,7 +180,7 @@ def plot_batches(
     fig.colorbar(image, ax=panels, label="Photos")
     return fig
 
-# %% ../nbs/20a_balance.ipynb #24a73e5c
+# %% ../nbs/20a_balance.ipynb #c7503c5b
 def class_weights(
     targets,                # class numbers, shape (n,)
     n_classes: int,         # species, also those without a photo here
@@ -190,7 +190,7 @@ def class_weights(
     weights[there.tolist()] = torch.tensor(compute_class_weight("balanced", classes=there, y=np.asarray(targets)), dtype=torch.float32)
     return weights
 
-# %% ../nbs/20a_balance.ipynb #7ad2e133
+# %% ../nbs/20a_balance.ipynb #3638442e
 def choose_balance(
     targets,                # species of each photo, shape (n,), or 0 or 1, shape (n, species)
 ) -> tuple:                 # a key of `BALANCES` and one sentence why
