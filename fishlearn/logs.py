@@ -9,11 +9,12 @@ __all__ = ['NAMES', 'LOGGERS', 'figures', 'read_history', 'stage_spans', 'rate_c
            'draw_stages', 'plot_history', 'common_figure', 'compare_runs', 'Continued', 'tensorboard_logger', 'kept_id',
            'NumbersLog', 'WandbLog', 'MlflowLog', 'loggers']
 
-# %% ../nbs/32g_logs.ipynb #3d401bf2
+# %% ../nbs/32g_logs.ipynb #782b5757
 import os, time
 from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
+from weakref import finalize
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from fastcore.foundation import L
 from .errors import ArgumentError, JobError, choose
 from .table import no_math
 
-# %% ../nbs/32g_logs.ipynb #23c66547
+# %% ../nbs/32g_logs.ipynb #63cb5de7
 def figures(
     table: pd.DataFrame,    # history
 ) -> list:                  # names of columns
@@ -45,7 +46,7 @@ def read_history(
     if figures(numbers): return numbers
     raise ArgumentError(f"The history {'' if isinstance(source, pd.DataFrame) else f'in {str(source)!r} '}has no losses or metrics; take one of a training that has finished an epoch.")
 
-# %% ../nbs/32g_logs.ipynb #85fcf500
+# %% ../nbs/32g_logs.ipynb #af56120e
 def stage_spans(
     table: pd.DataFrame,    # from `read_history`
 ) -> list:                  # (stage, begin, end): epochs that a stage lies between
@@ -53,7 +54,7 @@ def stage_spans(
     number = (table.stage != table.stage.shift()).cumsum()
     return [(part.stage.iloc[0], part.index[0] + .5, part.index[-1] + 1.5) for _, part in table.groupby(number)]
 
-# %% ../nbs/32g_logs.ipynb #089dc035
+# %% ../nbs/32g_logs.ipynb #b6e9a530
 def rate_curves(
     table: pd.DataFrame,    # from `read_history`
     lrs=None,               # stage → rate at each step; or the rates of the last stage
@@ -68,7 +69,7 @@ def rate_curves(
         if np.isfinite(rates).any(): curves.append((at, rates))
     return curves
 
-# %% ../nbs/32g_logs.ipynb #f7948a80
+# %% ../nbs/32g_logs.ipynb #cff1fe55
 NAMES = dict(train_loss="training loss", valid_loss="validation loss", macro_f1="macro F1")
 
 def draw_figures(
@@ -103,7 +104,7 @@ def draw_stages(
         style = dict(rotation=30, ha="left", rotation_mode="anchor") if narrow else dict(ha="center")
         axes[0].text((begin + end) / 2, 1.03, no_math(stage), transform=axes[0].get_xaxis_transform(), fontsize=8, color="dimgrey", **style)
 
-# %% ../nbs/32g_logs.ipynb #bae6c79c
+# %% ../nbs/32g_logs.ipynb #643bd5a2
 def plot_history(
     history,        # a table, a `history.csv`, or a folder that holds one
     lrs=None,       # learning rate at each step: stage → rates, as in `learn.checkpoint.state["lrs"]`; or `learn.recorder.lrs` of the last stage
@@ -127,7 +128,7 @@ def plot_history(
     axes[-1].set(xlabel="epoch", xlim=(.5, len(table) + .5))
     return fig
 
-# %% ../nbs/32g_logs.ipynb #576e4e3b
+# %% ../nbs/32g_logs.ipynb #d2d380c7
 def common_figure(
     tables: dict,           # name → history
     figure: str = None,     # the one wanted
@@ -158,7 +159,7 @@ def compare_runs(
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 
-# %% ../nbs/32g_logs.ipynb #c28ad8a3
+# %% ../nbs/32g_logs.ipynb #88b94d63
 class Continued:
     "For loggers: steps go on over stages and restarts, and no epoch is logged twice."
     order, run_valid, steps, begun = Recorder.order + 1, False, 0, False
@@ -183,7 +184,7 @@ class Continued:
         if self.steps > self.logged: self.log_epoch({n: float(v) for n, v in zip(names, log) if v is not None and n not in ("epoch", "train_loss", "time")})
         self.logged = self.steps
 
-# %% ../nbs/32g_logs.ipynb #3563b87d
+# %% ../nbs/32g_logs.ipynb #3408438e
 def tensorboard_logger(
     folder,     # of the training; the events go into `tensorboard` in it
 ):              # fastai `TensorBoardCallback`
@@ -196,7 +197,7 @@ def tensorboard_logger(
             for name, value in numbers.items(): self.writer.add_scalar(name, value, self.steps)
     return TensorBoardLog(str(Path(folder) / "tensorboard"), trace_model=False, log_preds=False)
 
-# %% ../nbs/32g_logs.ipynb #0d6bf46c
+# %% ../nbs/32g_logs.ipynb #fbd89604
 def kept_id(
     file,           # where it is noted
     again: bool,    # does a training go on?
@@ -209,7 +210,7 @@ def kept_id(
     file.write_text(new := make(), encoding="utf-8")
     return new
 
-# %% ../nbs/32g_logs.ipynb #06f33f40
+# %% ../nbs/32g_logs.ipynb #09e11150
 class NumbersLog(Continued, Callback):
     "For loggers that take numbers by name: the loss and the head's rate at each step, the figures of each epoch."
     def __init__(self,
@@ -222,21 +223,26 @@ class NumbersLog(Continued, Callback):
 
     def log_epoch(self, numbers): self.note(numbers)
 
-# %% ../nbs/32g_logs.ipynb #84587299
+# %% ../nbs/32g_logs.ipynb #774470c6
 class WandbLog(NumbersLog):
     "Losses, rates and metrics for Weights & Biases; they go into `wandb` in the folder."
+    opened = {}
     def begin(self):
         import wandb
         self.into, self.offset = wandb.run, wandb.run.step if wandb.run else 0
         if self.into: return
         name = kept_id(self.folder / "wandb" / "id.txt", self.steps, lambda: uuid4().hex[:8])
-        self.into = wandb.init(project="fishlearn", dir=str(self.folder), id=name, resume="allow" if self.steps else None, reinit="create_new", mode=os.environ.get("WANDB_MODE", "offline"))
+        if name in self.opened: self.opened[name].finish()
+        self.into = self.opened[name] = wandb.init(project="fishlearn", dir=str(self.folder), id=name, resume="allow" if self.steps else None, reinit="create_new", mode=os.environ.get("WANDB_MODE", "offline"))
+        finalize(self, self.into.finish).atexit = False
 
     def note(self, numbers):
         "Hand over numbers of this step."
         self.into.log(numbers, step=self.offset + self.steps)
 
-# %% ../nbs/32g_logs.ipynb #4001df4b
+    def after_fit(self): self.into.log({}, commit=True)
+
+# %% ../nbs/32g_logs.ipynb #8c6c57fd
 class MlflowLog(NumbersLog):
     "Losses, rates and metrics for MLflow; they go into `mlflow.db` in the folder."
     def begin(self):
@@ -266,7 +272,7 @@ class MlflowLog(NumbersLog):
     def after_fit(self):
         if self.ours: self.client.set_terminated(self.run_id)
 
-# %% ../nbs/32g_logs.ipynb #e0595d52
+# %% ../nbs/32g_logs.ipynb #7bdd68b0
 LOGGERS = dict(tensorboard=tensorboard_logger, wandb=WandbLog, mlflow=MlflowLog)
 
 def loggers(
