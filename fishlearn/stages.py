@@ -23,7 +23,7 @@ from fastcore.foundation import L
 from safetensors.torch import save_file
 
 from .callbacks import EpochSeed, KeepBest
-from .checkpoints import Checkpoint
+from .checkpoints import Checkpoint, epoch_table
 from .errors import choose
 from .mixed import AnyPrecision, check_finite
 from .weights import read_weights
@@ -32,12 +32,9 @@ from .weights import read_weights
 def stage_history(
     learn: Learner,     # has just trained
     stage: str,         # name of the stage
-) -> pd.DataFrame:      # one row an epoch: `stage`, `epoch`, `lr` of the head at its end, losses, metrics
+) -> pd.DataFrame:      # one row an epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
     "What fastai's recorder wrote down of a stage."
-    rows = [list(v) for v in learn.recorder.values]
-    names = list(learn.recorder.metric_names)[1:-1]
-    table = pd.DataFrame(rows, columns=names[:len(rows[0])] if rows else names)
-    return table.assign(stage=stage, epoch=range(len(rows)))[["stage", "epoch", *table.columns]]
+    return epoch_table(stage, list(learn.recorder.metric_names)[1:-1], [list(v) for v in learn.recorder.values], learn.recorder.lrs)
 
 def keep_stage(
     learn: Learner,     # has just trained
@@ -119,7 +116,7 @@ def fit_stage(
     improve: bool = False,  # give the weights from before back if no epoch beats them?
     schedule: str = "one_cycle",    # or `flat`: the same rate from the first step to the last
     **kwargs                # more arguments of `fit_one_cycle`
-) -> pd.DataFrame:          # one row an epoch: `stage`, `epoch`, losses, metrics
+) -> pd.DataFrame:          # one row an epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
     "One cycle that can be taken up again."
     fit = learn.fit_one_cycle if choose(schedule, ["one_cycle", "flat"], "schedule") == "one_cycle" else learn.fit
     def one_cycle():
