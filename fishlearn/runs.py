@@ -29,6 +29,7 @@ from .errors import ArgumentError, choose
 from .hardware import best_device, quickest_precision
 from .learner import OPTIMISERS, species_learner
 from .loaders import species_loaders
+from .logs import LOGGERS, loggers
 from .losses import species_loss
 from .metric_losses import METRIC_LOSSES
 from .mixed import AnyPrecision
@@ -51,6 +52,7 @@ class Training:
     balance: str = "auto"           # of unbalanced species: `none`, `batches`, `oversample`, `weights`, `focal`, `smoothing`, `logits` or `auto`
     augment: str = "fastai"         # `none`, `flip`, `flips`, `dihedral`, `fastai`, `trivial`, `mixup` or `cutmix`
     flip: bool = True               # may photos be mirrored?
+    mirror: bool = True             # also look at the mirror image when answering? Takes twice the time
     opt: str = "adamw"              # `adamw`, `adam` or `sgd`
     wd: float = None                # weight decay
     clip: float = None              # largest length of the gradient
@@ -60,6 +62,7 @@ class Training:
     precision: str = "auto"         # `float32`, `bfloat16`, `float16`, or the quickest here
     monitor: str = "macro_f1"       # figure the best epoch is chosen by: `macro_f1`, `accuracy` or `valid_loss`
     patience: int = None            # epochs without progress before a stage stops
+    log: str = None                 # also write to `tensorboard`, `wandb` or `mlflow`
     seed: int = 0                   # of everything random
     weights: str = None             # file of weights for the body
 
@@ -74,6 +77,7 @@ class Training:
     def __post_init__(self):
         check_recipe(self.recipe, **self.given), check_balance(self.balance), check_augmentation(self.augment, flip=self.flip)
         choose(self.opt, OPTIMISERS, "optimiser"), choose(self.precision, PRECISIONS, "precision"), choose(self.monitor, ["macro_f1", "accuracy", "valid_loss"], "figure")
+        if self.log: choose(self.log, LOGGERS, "logger")
         if self.metric_loss: choose(self.metric_loss, METRIC_LOSSES, "metric loss")
         if self.weights and not Path(self.weights).is_file(): raise ArgumentError(f"There is no weights file {self.weights}.")
         for name in ("bs", "accumulate", "patience", "clip", "clip_value", "freeze_epochs"):
@@ -95,7 +99,7 @@ def settle(
         recipe, why = choose_recipe(counts, device)
         said.append(why)
     if balance == "auto":
-        balance, why = ("batches", "a metric loss needs batches that hold several photos of a species (balance batches)") if recipe == "metric" else choose_balance(targets)
+        balance, why = ("batches", "a metric loss needs batches that hold several photos of a species (balance batches)") if recipe == "metric" and targets.ndim == 1 else choose_balance(targets)
         if recipe != "probe": said.append(why)
     unused = [k for k in how.given if k not in inspect.signature(RECIPES[recipe]).parameters]
     return replace(how, **dict.fromkeys(unused), recipe=recipe, balance=balance), said
@@ -169,7 +173,7 @@ def build_learner(
     policy, counts = augmentation(how.augment, store.size, how.flip), species_counts(table[table.split == "train"]).sum()
     loss = {} if several else dict(loss_func=species_loss(how.balance, counts.to_numpy()))
     dls = training_loaders(table, store, mean, std, how, policy, several)
-    learn = species_learner(dls, arch, how.weights, how.opt, wd=how.wd, pretrained=how.recipe != "scratch", **loss)
+    learn = species_learner(dls, arch, how.weights, how.opt, how.mirror and how.flip, wd=how.wd, pretrained=how.recipe != "scratch", **loss)
     learn.policy = policy
     return learn
 
@@ -203,5 +207,5 @@ def fit_photos(
     keep = open_run(run, resume, plan, how.seed)
     learn = build_learner(table, store, arch, mean, std, how, several)
     cbs = training_callbacks(how, training_precision(learn, how, keep), len(learn.dls.valid_ds) > 0)
-    with learn.added_cbs([keep, *learn.policy.cbs, *cbs]): history = RECIPES[how.recipe](learn, **how.arguments)
+    with learn.added_cbs([keep, *learn.policy.cbs, *cbs, *loggers(how.log, run)]): history = RECIPES[how.recipe](learn, **how.arguments)
     return learn, history, how
