@@ -121,13 +121,18 @@ class Checkpoint(Callback):
 
 # %% ../nbs/32e_checkpoints.ipynb #90bbb338
 @patch
+def load(self: Checkpoint):
+    "Take the weights from the state, until a stage has begun."
+    if self.loaded: return
+    net = get_model(self.learn.model)
+    net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
+
+@patch
 def begin(self: Checkpoint,
     stage: str,     # its name
 ):
     "Begin a stage, or take it up where it was cut off."
-    if not self.loaded:
-        net = get_model(self.learn.model)
-        net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
+    self.load()
     self.loaded = True
     if self.state["now"].get("stage") != stage: self.state["now"] = dict(stage=stage, rows=[], opt=None, smooth=None, cbs={})
 

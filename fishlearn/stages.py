@@ -74,7 +74,9 @@ def run_stage(
 ) -> pd.DataFrame:      # history of the stage
     "Do a stage, unless it is done."
     keep = learn.checkpoint
-    if stage in keep.state["done"]: return pd.DataFrame(keep.state["done"][stage])
+    if stage in keep.state["done"]:
+        keep.load()
+        return pd.DataFrame(keep.state["done"][stage])
     keep.begin(stage)
     history = work()
     keep_stage(learn, stage), keep.end(history)
