@@ -16,7 +16,7 @@ from fishlearn.learner import species_learner
 from fishlearn.loaders import decode_photos, species_loaders
 from fishlearn.mixed import AnyPrecision
 from fishlearn.photos import from_folder
-from fishlearn.processes import alone, first_goes_ahead, first_process
+from fishlearn.processes import alone, first_goes_ahead
 from fishlearn.splits import split_photos
 from fishlearn.stages import find_lr, fit_stage
 
@@ -82,7 +82,7 @@ table = table.drop([table.index[table.split == s][0] for s in ("train", "valid")
 
 seen = []
 learn, answers["lr"], answers["history"] = recipe(folder / "run", epochs_seen=seen)
-answers["seen"] = seen
+answers["seen"], answers["curve"] = seen, learn.lr_curve.loss.tolist()
 save_file({k: v.contiguous() for k, v in learn.model.state_dict().items()}, folder / f"weights{rank}.safetensors")
 
 with side_by_side(learn), learn.no_bar():
@@ -111,4 +111,3 @@ with side_by_side(balanced), balanced.no_logging(), balanced.added_cbs(Batches()
     answers["balanced"] = [sorted(Counter(b).values()) for b in balanced.batches.seen]
 
 (folder / f"answers{rank}.json").write_text(json.dumps(answers))
-if first_process(): print("done")
