@@ -23,67 +23,82 @@ def run(folder, n):
     return [json.loads((folder / f"answers{i}.json").read_text()) for i in range(n)], done.stdout
 
 
-@pytest.fixture(scope="module")
-def one(tmp_path_factory): return run(tmp_path_factory.mktemp("one"), 1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory): return tmp_path_factory.mktemp("two")
-
-
-@pytest.fixture(scope="module")
-def two(folder): return run(folder, 2)
-
-
-def test_photos_seen(one, two):
+def photos_seen(one, two):
     "Every epoch shows all training photos once; two processes repeat the one that makes it even."
     def epochs(seen): return [seen[i:i + len(seen) // EPOCHS] for i in range(0, len(seen), len(seen) // EPOCHS)]
-    for epoch in epochs(one[0][0]["seen"]): assert sorted(epoch) == list(range(N_TRAIN))
-    for shares in zip(*(epochs(a["seen"]) for a in two[0])):
+    for epoch in epochs(one[0]["seen"]): assert sorted(epoch) == list(range(N_TRAIN))
+    for shares in zip(*(epochs(a["seen"]) for a in two)):
         assert [len(s) for s in shares] == [27, 27]
         times = Counter(i for s in shares for i in s)
         assert set(times) == set(range(N_TRAIN)) and sorted(times.values())[-2:] == [1, 2]
 
 
-def test_same_answers(two):
+def same_answers(one, two):
     "Learning rate, figures, choices: both processes have the same."
-    first, second = ({k: v for k, v in a.items() if k not in ("seen", "balanced")} for a in two[0])
+    first, second = ({k: v for k, v in a.items() if k not in ("seen", "balanced")} for a in two)
     assert first == second and len(first["history"]) == EPOCHS
 
 
-def test_same_weights(folder, two):
-    first, second = (load_file(folder / f"weights{i}.safetensors") for i in range(2))
-    assert all(equal(first[k], second[k]) for k in first)
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_exact_figures(one, two, n):
+def exact_figures(one, two):
     "Two processes measure what one does with the same weights: each of the 17 photos once, in its order."
-    for a in (one, two)[n - 1][0]:
+    for a in (*one, *two):
         shape, difference, same_targets, loss_difference = a["predictions"]
         assert shape == [N_VALID, 9] and difference < 1e-5 and same_targets and loss_difference < 1e-5 and a["inputs"]
         assert a["validated"] == pytest.approx(a["validated alone"], abs=1e-5)
 
 
-def test_resumed(one, two):
+def resumed(one, two):
     "A training that died in its third epoch ends where it would have ended, bit for bit."
-    assert [a["resumed"] for a in (*one[0], *two[0])] == [[True, True]] * 3
+    assert [a["resumed"] for a in (*one, *two)] == [[True, True]] * 3
 
 
-def test_decided_together(one, two):
+def decided_together(one, two):
     "Patience ends training everywhere; one process whose numbers do not fit takes the others along to 32 bits."
-    assert {a["epochs before it stopped"] for a in (*one[0], *two[0])} == {2}
-    assert [a["precision"] for a in (*one[0], *two[0])] == ["torch.bfloat16", "torch.float32", "torch.float32"]
+    assert {a["epochs before it stopped"] for a in (*one, *two)} == {2}
+    assert [a["precision"] for a in (*one, *two)] == ["torch.bfloat16", "torch.float32", "torch.float32"]
 
 
-def test_balanced(one, two):
+def balanced(one, two):
     "Every batch of every process holds two photos of each of two species, and no process waits for another."
-    assert all(set(map(tuple, a["balanced"])) == {(2, 2)} for a in (*one[0], *two[0]))
-    assert len(two[0][0]["balanced"]) == len(two[0][1]["balanced"])
+    assert all(set(map(tuple, a["balanced"])) == {(2, 2)} for a in (*one, *two))
+    assert len(two[0]["balanced"]) == len(two[1]["balanced"])
 
 
-def test_written_once(folder, one, two):
-    "One state, one table; one of two prints."
-    assert sorted(f.name for f in (folder / "run").iterdir()) == ["history.csv", "stage-all.safetensors", "stage-head.safetensors", "state.safetensors"]
-    assert len((folder / "run" / "history.csv").read_text().splitlines()) == 1 + EPOCHS
-    assert two[1].count("train_loss") == one[1].count("train_loss") > 0
+def test_one_and_two(tmp_path):
+    "Both trainings are run once, and everything is asked of them."
+    (one, printed), (two, printed_by_two) = (run(tmp_path / name, n) for n, name in enumerate(("one", "two"), 1))
+    for check in (photos_seen, same_answers, exact_figures, resumed, decided_together, balanced): check(one, two)
+    first, second = (load_file(tmp_path / f"two/weights{i}.safetensors") for i in range(2))
+    assert all(equal(first[k], second[k]) for k in first)
+    assert sorted(f.name for f in (tmp_path / "two/run").iterdir()) == ["history.csv", "stage-all.safetensors", "stage-head.safetensors", "state.safetensors"]
+    assert len((tmp_path / "two/run/history.csv").read_text().splitlines()) == 1 + EPOCHS
+    assert printed_by_two.count("train_loss") == printed.count("train_loss") > 0
+
+
+NOTEBOOK = """
+import socket, torch
+from accelerate import notebook_launcher
+from fastai.basics import *
+from fishlearn.distributed import side_by_side
+
+def train_all():
+    cpu, points = torch.device("cpu"), [(torch.tensor([i / 8]), torch.tensor([1 + 3 * i / 8])) for i in range(8)]
+    torch.manual_seed(rank_distrib())
+    learn = Learner(DataLoaders(*(DataLoader(points, bs=4, device=cpu) for _ in range(2)), device=cpu), nn.Linear(1, 1), loss_func=nn.MSELoss())
+    with side_by_side(learn), learn.no_bar(), learn.no_logging(): learn.fit(1)
+    Path(f"{rank_distrib()}.txt").write_text(f"{num_distrib()} {[p.item() for p in learn.model.parameters()]}")
+
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    port = str(s.getsockname()[1])
+notebook_launcher(train_all, num_processes=2, use_port=port)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a notebook's processes are forked")
+def test_notebook_launcher(tmp_path):
+    "From a notebook, and from different first weights, which those of the first process replace."
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=os.environ | dict(ACCELERATE_USE_CPU="1", OMP_NUM_THREADS="1"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = ((tmp_path / f"{i}.txt").read_text() for i in range(2))
+    assert first == second and first.startswith("2 ")
