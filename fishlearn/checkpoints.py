@@ -76,8 +76,7 @@ class Checkpoint(Callback):
         seed: int = 0,          # of the training
     ):
         self.file, self.seed, self.warned = None if folder is None else Path(folder) / "state.safetensors", seed, False
-        there = resume and self.file and first_process() and self.file.is_file()
-        self.state = from_first(read_state(self.file) if there else dict(done={}, found={}, now={}, model=None))
+        self.state = from_first(read_state(self.file) if resume and self.file and first_process() and self.file.is_file() else dict(done={}, found={}, now={}, model=None))
         self.loaded = self.state["model"] is None
 
     def write(self):
