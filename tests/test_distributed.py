@@ -72,6 +72,7 @@ def test_one_and_two(tmp_path):
     assert all(equal(first[k], second[k]) for k in first)
     assert sorted(f.name for f in (tmp_path / "two/run").iterdir()) == ["history.csv", "stage-all.safetensors", "stage-head.safetensors", "state.safetensors"]
     assert len((tmp_path / "two/run/history.csv").read_text().splitlines()) == 1 + EPOCHS
+    assert not any("gloo" in (tmp_path / f"two/threads{i}.txt").read_text() for i in range(2))
     assert printed_by_two.count("train_loss") == printed.count("train_loss") > 0
 
 
