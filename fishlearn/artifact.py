@@ -107,7 +107,7 @@ class ModelFiles:
     @property
     def net(self):
         "The PyTorch network, `nn.Sequential(body, head)`."
-        if self.trained is None: self.trained = load_net(self.folder, self.settings["arch"], len(self.classes))
+        if self.trained is None: self.trained = load_net(self.folder, self.settings["arch"], len(self.classes), self.settings.get("mirror", False))
         return self.trained
 
 # %% ../nbs/50_artifact.ipynb #81202f89
@@ -115,11 +115,12 @@ def load_net(
     folder,             # model folder
     arch: str,          # backbone
     n_classes: int,     # species
+    mirror: bool = False,   # also look at the mirror image when answering?
 ):                      # network in evaluation mode
     "The network of a model folder."
     from safetensors.torch import load_file
     from fishlearn.models import create_net
-    net, file = create_net(arch, n_classes), Path(folder) / "model.safetensors"
+    net, file = create_net(arch, n_classes, mirror), Path(folder) / "model.safetensors"
     try: net.load_state_dict(load_file(file))
     except Exception as e: raise JobError(f"{file} is missing, damaged or of another model ({type(e).__name__}); copy the model folder again.") from None
     return net.eval()
@@ -212,7 +213,7 @@ def model_card(
     s, e = m.settings, m.metrics
     several = s.get("several", False)
     figures = "No photo was held out, so this model comes without a figure of its own." if not e else (
-        f"On {e['n']} held-out photos{', each right only if exactly its species were named' if several else ''}: accuracy **{e['accuracy']:.3f}** (95 % interval {e['accuracy_ci'][0]:.3f}–{e['accuracy_ci'][1]:.3f}), "
+        f"On {e['n']} held-out photos{', each right only if exactly its species were named' if several else ''}{', by which the best epoch was chosen as well, so that the figures flatter a little' if s.get('chosen_by') else ''}: accuracy **{e['accuracy']:.3f}** (95 % interval {e['accuracy_ci'][0]:.3f}–{e['accuracy_ci'][1]:.3f}), "
         f"balanced accuracy {e['balanced_accuracy']:.3f}, macro F1 {e['macro_f1']:.3f}, expected calibration error {e['ece']:.3f}.\n\n{card_table(e['per_species'])}")
     pictures = "\n".join(f"![{p}]({p})" for p in m.pictures)
     return (f"# {name}\n\nTells {len(m.classes)} species apart in photos. Made with fishlearn {version('fishlearn')}, backbone {s['arch']}, recipe {s['recipe']}, "

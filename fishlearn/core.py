@@ -6,11 +6,11 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 
 # %% auto #0
 __all__ = ['SpeciesModel', 'trained_on', 'identified_sheet', 'held_out', 'tell_lost', 'read_all', 'earlier_table',
-           'look_for_leaks', 'prepare_photos', 'train_species_model']
+           'look_for_leaks', 'prepare_photos', 'training_settings', 'train_species_model']
 
 # %% ../nbs/00_core.ipynb #0b65109f
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,7 @@ def learn(self: SpeciesModel):
     if self.learner is None:
         from fishlearn.hardware import best_device
         from fishlearn.loaders import remaining_loaders
-        from fishlearn.training import wrap_learner
+        from fishlearn.learner import wrap_learner
         size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
         dls = remaining_loaders(self.photos, size, self.classes, mean, std, self.settings.get("fit", "squish"), device=best_device(), several=self.several)
         if dls.train.items.path.iloc[0] == "grey sheet": print("None of the training photos are here: this Learner can predict, but has nothing to train on.")
@@ -235,6 +235,17 @@ def prepare_photos(
     check_species(parted[parted.split == "train"])
     return parted, store, kind, look_for_leaks(parted, copies, store, strict)
 
+# %% ../nbs/00_core.ipynb #5ef18e10
+def training_settings(
+    how,                                # settled `Training`
+    history: pd.DataFrame,              # of the training
+    table: pd.DataFrame,                # photo table with `split`
+) -> dict:
+    "What a model says of its training; `chosen_by` is the figure its best epoch was chosen by, on the photos that also judge it."
+    chosen = how.monitor in history and history[how.monitor].notna().any() and not (table.split == "test").any()
+    if chosen: print(f"the best epoch was chosen by {how.monitor} on the validation photos, so a figure on them flatters a little; a test part (test=.2, --test .2) gives one nothing was chosen by")
+    return {k: v for k, v in asdict(how).items() if k not in ("weights", "log")} | dict(chosen_by=how.monitor if chosen else None)
+
 # %% ../nbs/00_core.ipynb #47ed171e
 def train_species_model(
     photos,                     # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
@@ -244,11 +255,10 @@ def train_species_model(
     label_delim: str = None,    # what parts the species in a label, where a photo may show several
     max_per_species: int = None,    # cap of photos a species, spread over groups
     arch: str = None,           # backbone, any timm or torchvision model or `fishresnet`; by default the one whose weights came with the package
-    recipe: str = "probe",      # `probe` (minutes) or `finetune`
+    recipe: str = "auto",       # `probe` (minutes), `finetune`, `gradual`, `scratch`, `metric`, or what suits photos and machine
     epochs: int = None,         # passes over the photos, for recipes that make any
     size=None,                  # side of a square with as many pixels as the network sees, 256 if the backbone takes any; or `(height, width)`, px
     fit: str = "squish",        # how photos are fitted into that shape: `squish`, or `pad` with grey
-    bs: int = 32,               # photos a batch
     valid: float = .2,          # share of photos held out for validation; 0 trains on all
     test: float = 0.,           # share held out for a final test
     split: str = None,          # `copies`, `group`, `random` or `given`; by default as the photos bring it along, else copies
@@ -256,21 +266,23 @@ def train_species_model(
     weights=None,               # file of weights for the backbone
     keep=None,                  # earlier split whose photos stay on their sides: a model folder, a csv or a photo table
     strict: bool = False,       # stop if a held-out photo has a copy in training?
+    run=None,                   # folder to keep the state of the training in
+    resume: bool = False,       # go on with the training in that folder?
+    **choices                   # about training, such as `lr`, `balance`, `augment`, `flip`, `patience`: fields of `Training`
 ) -> SpeciesModel:
     "Photos in, a trained and evaluated model out."
     from fishlearn.models import DEFAULT_ARCH, image_size, normalisation
+    from fishlearn.runs import fit_photos, make_choices
     from fishlearn.splits import check_shares
-    from fishlearn.training import check_recipe, fit_photos
-    arch = arch or DEFAULT_ARCH
+    arch, how = arch or DEFAULT_ARCH, make_choices(recipe=recipe, epochs=epochs, seed=seed, weights=weights, **choices)
     size, (mean, std) = image_size(arch, size), normalisation(arch)
-    check_recipe(recipe, epochs), check_shares(valid, test), choose(fit, FITS, "fit")
-    if weights and not Path(weights).is_file(): raise ArgumentError(f"There is no weights file {weights}.")
+    check_shares(valid, test), choose(fit, FITS, "fit")
     options = dict(label=label, path=path, group=group, label_delim=label_delim)
     table, store, split, leaks = prepare_photos(photos, options, max_per_species, size, valid, test, split, seed, keep, strict, fit)
     several = label_delim is not None or several_species(table)
-    learner, history = fit_photos(table, store, arch, mean, std, recipe, epochs, bs, seed, weights, several)
-    settings = dict(arch=arch, size=list(store.size), fit=fit, mean=list(mean), std=list(std), several=several, label_delim=label_delim, recipe=recipe, epochs=epochs, split=split, leaks=leaks, valid=valid, test=test,
-                    max_per_species=max_per_species, seed=seed)
+    learner, history, how = fit_photos(table, store, arch, mean, std, how, several, run, resume)
+    settings = training_settings(how, history, table) | dict(arch=arch, size=list(store.size), fit=fit, mean=list(mean), std=list(std), several=several, label_delim=label_delim,
+                                                             split=split, leaks=leaks, valid=valid, test=test, max_per_species=max_per_species)
     model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
     model.evaluation = held_out(model, store)
     if model.evaluation: model.metrics, model.measured = model.evaluation.metrics(), weights_hash(model.net)

@@ -23,12 +23,14 @@ from .models import fold_batchnorm
 def photo_views(
     x: torch.Tensor,    # photos, shape (n, 3, h, w)
     zoom: float = .875, # share of the side kept in the close-ups
-) -> list:              # four tensors of that shape
+    flip: bool = True,  # may photos be mirrored?
+) -> list:              # four tensors of that shape, or three without mirroring
     "As it is, mirrored, and two opposite corners drawn closer, one of them mirrored."
     h, w = x.shape[2:]
     a, b = round(h * zoom), round(w * zoom)
     closer = lambda part: F.interpolate(part, size=(h, w), mode="bilinear", align_corners=False)
-    return [x, x.flip(3), closer(x[..., :a, :b]), closer(x[..., h - a:, w - b:]).flip(3)]
+    near, far = closer(x[..., :a, :b]), closer(x[..., h - a:, w - b:])
+    return [x, x.flip(3), near, far.flip(3)] if flip else [x, near, far]
 
 # %% ../nbs/32c_features.ipynb #edb4fd87
 @torch.inference_mode()

@@ -26,7 +26,7 @@ from fastcore.foundation import L
 from sklearn.metrics import f1_score
 
 from .errors import choose
-from .models import DEFAULT_ARCH, create_body, create_head, create_net, pretrained_body
+from .models import DEFAULT_ARCH, MirrorNet, create_body, create_head, pretrained_body
 
 # %% ../nbs/32b_learner.ipynb #be2c726f
 def layer_groups(
@@ -78,12 +78,14 @@ def species_learner(
     arch: str = DEFAULT_ARCH,   # name of a backbone
     weights=None,               # file of weights for the body
     opt: str = "adamw",         # a key of `OPTIMISERS`
+    mirror: bool = False,       # also look at the mirror image when answering?
     **kwargs                    # more arguments of `vision_learner`, such as `pretrained=False`, `wd=.1`, `loss_func`
 ) -> Learner:
     "A `vision_learner` with our body and head."
     opt_func = OPTIMISERS[choose(opt, OPTIMISERS, "optimiser")]
     learn = vision_learner(dls, fastai_arch(arch, weights), normalize=False, custom_head=create_head(create_body(arch).num_features, len(dls.vocab), arch=arch), init=None,
                            metrics=species_metrics(dls), opt_func=opt_func, **kwargs)
+    if mirror: learn.model = MirrorNet(*learn.model)
     learn.model.to(dls.device, memory_format=torch.channels_last)
     return learn
 

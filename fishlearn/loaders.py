@@ -96,12 +96,13 @@ def species_block(
     valid_idx=(),           # rows for validation
     batch_tfms=(),          # augmentation on batches, before normalisation
     several: bool = False,  # several species on one photo?
+    item_tfms=(),           # augmentation on single photos
 ) -> DataBlock:             # photos in, species out
     "The DataBlock of a photo table."
     photo = TransformBlock(type_tfms=OpenPhoto(store), batch_tfms=IntToFloatTensor)
     species = MultiCategoryBlock(vocab=list(classes)) if several else CategoryBlock(vocab=list(classes), sort=False)
     return DataBlock((photo, species), get_x=photo_path, get_y=ColReader("label", label_delim=SEPARATOR if several else None),
-                     splitter=IndexSplitter(list(valid_idx)), batch_tfms=[*batch_tfms, Normalize.from_stats(mean, std)])
+                     splitter=IndexSplitter(list(valid_idx)), item_tfms=list(item_tfms), batch_tfms=[*batch_tfms, Normalize.from_stats(mean, std)])
 
 # %% ../nbs/20_loaders.ipynb #b03c22f3
 def species_loaders(
@@ -114,10 +115,11 @@ def species_loaders(
     batch_tfms=(),          # augmentation on training batches
     device=None,            # where batches go
     several: bool = False,  # several species on one photo?
+    item_tfms=(),           # augmentation on single training photos
 ):                          # fastai `DataLoaders`
     "Loaders for the training and validation photos of a table."
     rows = table[table.split.isin(["train", "valid"])].reset_index(drop=True)
-    block = species_block(store, classes, mean, std, np.flatnonzero(rows.split == "valid"), batch_tfms, several)
+    block = species_block(store, classes, mean, std, np.flatnonzero(rows.split == "valid"), batch_tfms, several, item_tfms)
     n_train = int((rows.split == "train").sum())
     return block.dataloaders(rows, bs=min(bs, n_train), val_bs=bs, num_workers=0, device=device)
 

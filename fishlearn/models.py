@@ -6,8 +6,9 @@ Docs: https://fishlearn.github.io/fishlearn/models.html.md"""
 
 # %% auto #0
 __all__ = ['DEFAULT_ARCH', 'torchvision_names', 'library', 'check_arch', 'torchvision_preset', 'normalisation', 'fixed_size',
-           'image_size', 'timm_body', 'torchvision_body', 'create_body', 'PowerNorm', 'create_head', 'create_net',
-           'unwrap_names', 'load_body', 'find_weights', 'pretrained_body', 'fold_neighbours', 'fold_batchnorm']
+           'image_size', 'timm_body', 'torchvision_body', 'create_body', 'PowerNorm', 'create_head', 'MirrorNet',
+           'create_net', 'unwrap_names', 'load_body', 'find_weights', 'pretrained_body', 'fold_neighbours',
+           'fold_batchnorm']
 
 # %% ../nbs/30_models.ipynb #babe7b44
 from copy import deepcopy
@@ -139,13 +140,20 @@ def create_head(
     if dropout is None: dropout = .2 if own else 0.
     return nn.Sequential(nn.Identity() if own else PowerNorm(), *linear_head(n_features, n_classes, dropout))
 
+class MirrorNet(nn.Sequential):
+    "Body and head; outside training the answer is the mean of two, for a photo and for its mirror image."
+    def forward(self, x):
+        if self.training: return super().forward(x)
+        return (super().forward(x) + super().forward(x.flip(3))) / 2
+
 def create_net(
     arch: str,              # name of a backbone
     n_classes: int,         # species
+    mirror: bool = False,   # also look at the mirror image when answering?
 ) -> nn.Sequential:         # body and head, random weights
     "The whole network, ready for `load_state_dict`."
     body = create_body(arch)
-    return nn.Sequential(body, create_head(body.num_features, n_classes, arch=arch))
+    return (MirrorNet if mirror else nn.Sequential)(body, create_head(body.num_features, n_classes, arch=arch))
 
 # %% ../nbs/30_models.ipynb #cc7ec462
 def unwrap_names(
