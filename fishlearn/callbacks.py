@@ -16,7 +16,7 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.tracker import TrackerCallback
 from fastai.callback.training import GradientAccumulation
-from fastai.torch_core import rank_distrib, set_seed
+from fastai.torch_core import get_model, rank_distrib, set_seed
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -68,22 +68,22 @@ class WeightAveraging(Callback):
 
     def before_fit(self):
         mean = lambda old, new, n: get_ema_multi_avg_fn(min(self.decay, (1 + n.item()) / (10 + n.item())))(old, new, n)
-        if not hasattr(self.learn, "lr_finder"): self.average = AveragedModel(self.learn.model, multi_avg_fn=mean, use_buffers=True)
+        if not hasattr(self.learn, "lr_finder"): self.average = AveragedModel(get_model(self.learn.model), multi_avg_fn=mean, use_buffers=True)
 
     def after_step(self):
-        if self.average is not None: self.average.update_parameters(self.learn.model)
+        if self.average is not None: self.average.update_parameters(get_model(self.learn.model))
     def before_validate(self): self.swap()
     def after_validate(self): self.swap()
 
     def swap(self):
         "Exchange the weights of the network and their average."
         if self.average is None: return
-        for a, b in zip(self.average.module.state_dict().values(), self.learn.model.state_dict().values()):
+        for a, b in zip(self.average.module.state_dict().values(), get_model(self.learn.model).state_dict().values()):
             kept = a.clone()
             a.copy_(b), b.copy_(kept)
 
     def after_fit(self):
-        if self.average is not None: self.learn.model.load_state_dict(self.average.module.state_dict())
+        if self.average is not None: get_model(self.learn.model).load_state_dict(self.average.module.state_dict())
         self.average = None
 
     def state_dict(self): return dict(average=self.average.state_dict())
@@ -108,7 +108,7 @@ class KeepBest(TrackerCallback):
 
     def copy(self):
         "The weights as they are, on the processor."
-        return {k: v.detach().cpu().clone() for k, v in self.learn.model.state_dict().items()}
+        return {k: v.detach().cpu().clone() for k, v in get_model(self.learn.model).state_dict().items()}
 
     def after_validate(self):
         value = (self.learn.recorder.log[1:] + [None] * 9)[self.idx]
@@ -120,7 +120,7 @@ class KeepBest(TrackerCallback):
         if self.patience and self.waited >= self.patience: raise CancelFitException
 
     def after_fit(self):
-        if self.weights is not None: self.learn.model.load_state_dict(self.weights)
+        if self.weights is not None: get_model(self.learn.model).load_state_dict(self.weights)
         self.run = True
 
     def state_dict(self): return dict(best=float(self.best), waited=self.waited, weights=self.weights)

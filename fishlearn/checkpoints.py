@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelEpochException
-from fastai.torch_core import get_model, rank_distrib, to_device
+from fastai.torch_core import get_model, to_device
 from fastcore.basics import patch
 from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .errors import JobError
+from .processes import first_process, from_first
 
 # %% ../nbs/32e_checkpoints.ipynb #bc0330ad
 def take_out(
@@ -88,12 +89,12 @@ class Checkpoint(Callback):
         seed: int = 0,          # of the training
     ):
         self.file, self.seed, self.warned = None if folder is None else Path(folder) / "state.safetensors", seed, False
-        self.state = read_state(self.file) if resume and self.file and self.file.is_file() else dict(done={}, found={}, now={}, lrs={}, model=None)
+        self.state = from_first(read_state(self.file) if resume and self.file and first_process() and self.file.is_file() else dict(done={}, found={}, now={}, lrs={}, model=None))
         self.loaded = self.state["model"] is None
 
     def write(self):
         "Write the state, if there is a place; one process of several does."
-        if self.file is None or rank_distrib(): return
+        if self.file is None or not first_process(): return
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_state(self.file, self.state)
@@ -115,7 +116,7 @@ class Checkpoint(Callback):
     ):                  # what it found, now or in the training that was cut off
         "Find something out once in a training."
         if name not in self.state["found"]:
-            self.state["found"][name] = find()
+            self.state["found"][name] = from_first(find())
             self.write()
         return self.state["found"][name]
 

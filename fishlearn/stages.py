@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from fastai.callback.schedule import LRFinder, ParamScheduler, valley
 from fastai.learner import Learner
-from fastai.torch_core import get_model, rank_distrib
+from fastai.torch_core import get_model
 from fastcore.foundation import L
 from safetensors.torch import save_file
 
@@ -26,6 +26,7 @@ from .callbacks import EpochSeed, KeepBest
 from .checkpoints import Checkpoint, epoch_table
 from .errors import choose
 from .mixed import AnyPrecision, check_finite
+from .processes import everyone_waits, first_process
 from .weights import read_weights
 
 # %% ../nbs/32f_stages.ipynb #9849a7b5
@@ -42,7 +43,7 @@ def keep_stage(
 ):
     "Write the weights of a finished stage beside the state, to be loaded again with `load_stage`."
     file = learn.checkpoint.file and learn.checkpoint.file.with_name(f"stage-{stage}.safetensors")
-    if file is None or rank_distrib(): return
+    if file is None or not first_process(): return
     file.parent.mkdir(parents=True, exist_ok=True)
     try: save_file({k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}, file)
     except Exception as e: print(f"{file} cannot be written ({e}); training goes on")
@@ -52,7 +53,7 @@ def load_stage(
     file,               # `stage-….safetensors`
 ) -> Learner:           # the same
     "Put the weights of a stage back."
-    learn.model.load_state_dict(read_weights(file))
+    get_model(learn.model).load_state_dict(read_weights(file))
     return learn
 
 # %% ../nbs/32f_stages.ipynb #cfdff92d
@@ -80,6 +81,7 @@ def run_stage(
     keep.begin(stage)
     history = work()
     keep_stage(learn, stage), keep.end(history)
+    everyone_waits()
     return history
 
 # %% ../nbs/32f_stages.ipynb #84d9cfb4
@@ -92,7 +94,7 @@ def leaving_well(
     try: yield
     except KeyboardInterrupt:
         done, file = len(learn.checkpoint.state["now"].get("rows", ())), learn.checkpoint.file
-        print(f"\nstopped in epoch {done + 1} of stage {stage!r}; " + (f"{done} epochs of it are kept in {file.parent}: go on with resume=True (--resume)" if file else "nothing is kept, since no folder was named for it with run="))
+        if first_process(): print(f"\nstopped in epoch {done + 1} of stage {stage!r}; " + (f"{done} epochs of it are kept in {file.parent}: go on with resume=True (--resume)" if file else "nothing is kept, since no folder was named for it with run="))
         raise
     finally:
         for cb in learn.cbs:
@@ -137,9 +139,9 @@ class LRFinderInMemory(LRFinder):
     name = "lr_finder"
     def before_fit(self):
         ParamScheduler.before_fit(self)
-        self.best_loss, self.kept = float("inf"), deepcopy(self.learn.model.state_dict())
+        self.best_loss, self.kept = float("inf"), deepcopy(get_model(self.learn.model).state_dict())
     def after_fit(self):
-        self.learn.model.load_state_dict(self.kept)
+        get_model(self.learn.model).load_state_dict(self.kept)
         self.learn.opt.zero_grad(), self.learn.opt.clear_state()
 
 def suggest_lr(
@@ -169,8 +171,8 @@ def find_lr(
     "Search for a learning rate; a training that is taken up again keeps its answer."
     def search():
         learn.checkpoint.begin(stage)
-        finder, epochs = LRFinderInMemory(start_lr, end_lr, num_it), num_it // max(1, len(learn.dls.train)) + 1
-        with learn.no_logging(), leaving_well(learn, stage): learn.fit(epochs, cbs=[finder, EpochSeed(learn.checkpoint.seed, f"{stage} search")])
+        finder = LRFinderInMemory(start_lr, end_lr, num_it)
+        with learn.no_logging(), leaving_well(learn, stage): learn.fit(num_it, cbs=[finder, EpochSeed(learn.checkpoint.seed, f"{stage} search")])
         learn.lr_curve = pd.DataFrame(dict(lr=learn.recorder.lrs, loss=[float(v) for v in learn.recorder.losses]))
         return suggest_lr(learn.lr_curve.lr, learn.lr_curve.loss)
     return learn.checkpoint.once(f"{stage} lr", search)

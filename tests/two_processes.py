@@ -1,0 +1,119 @@
+"A training on drawn fish in one process or several; each writes down what it saw and ended with. Run by test_distributed.py."
+import atexit, json, sys
+from collections import Counter
+from pathlib import Path
+
+import torch
+from fastai.callback.core import Callback
+from fastai.torch_core import rank_distrib, set_seed
+from safetensors.torch import save_file
+
+from fishlearn.balance import balanced_loader
+from fishlearn.callbacks import KeepBest, WeightAveraging
+from fishlearn.checkpoints import Checkpoint
+from fishlearn.distributed import side_by_side
+from fishlearn.learner import species_learner
+from fishlearn.loaders import decode_photos, species_loaders
+from fishlearn.mixed import AnyPrecision
+from fishlearn.photos import from_folder
+from fishlearn.processes import alone, first_goes_ahead
+from fishlearn.splits import split_photos
+from fishlearn.stages import find_lr, fit_stage
+
+rank, answers = rank_distrib(), {}
+folder = Path(sys.argv[1])
+torch.set_num_threads(1)
+
+
+@atexit.register
+def last_of_all():
+    "Which threads are left when everything else is over; Linux only."
+    (folder / f"threads{rank}.txt").write_text(" ".join(f.read_text() for f in Path("/proc/self/task").glob("*/comm")))
+
+
+class Death(BaseException): pass
+
+
+class Killer(Callback):
+    "Dies in the third epoch, in every process."
+    def before_batch(self):
+        if self.training and self.epoch == 2: raise Death
+
+
+class Overflow(Callback):
+    "One answer of the last process does not fit, once."
+    order, due = AnyPrecision.order - 1, True
+    def after_pred(self):
+        if self.due and self.training and rank: self.learn.pred, self.due = self.learn.pred * float("inf"), False
+
+
+class Batches(Callback):
+    "Remembers the species in each training batch."
+    def __init__(self): self.seen = []
+    def before_batch(self):
+        if self.training: self.seen.append(self.y.tolist())
+
+
+def new_learner(epochs_seen=None, balance="none"):
+    "A tiny network over 53 training and 17 validation photos; each photo that is opened for training is written down."
+    set_seed(0)
+    dls = species_loaders(table, store, sorted(table.label.unique()), bs=4)
+    dls.train = balanced_loader(dls.train, balance)
+    if epochs_seen is not None:
+        create = dls.train.create_item
+        def create_item(i):
+            epochs_seen.append(i)
+            return create(i)
+        dls.train.create_item = create_item
+    learn = species_learner(dls, "test_resnet", pretrained=False)
+    learn.freeze()
+    return learn
+
+
+def recipe(run, resume=False, cbs=(), epochs_seen=None):
+    "Search a rate, train the head, train all; hand back the Learner, the rate and the history."
+    learn = new_learner(epochs_seen)
+    with side_by_side(learn), learn.added_cbs([Checkpoint(run, resume), AnyPrecision(torch.float32), KeepBest(), WeightAveraging(.5)]):
+        lr = find_lr(learn, num_it=8)
+        if epochs_seen is not None: epochs_seen.clear()
+        head = fit_stage(learn, "head", 1, 1e-2)
+        learn.unfreeze()
+        full = fit_stage(learn, "all", 3, slice(1e-4, 1e-2), cbs=cbs, improve=True)
+    return learn, lr, [v for h in (head, full) for v in h.drop(columns=["stage", "epoch"]).to_numpy().tolist()]
+
+
+with first_goes_ahead(): table, store = decode_photos(from_folder(folder / "fish"), size=32)
+table = split_photos(table, valid=.25)
+table = table.drop([table.index[table.split == s][0] for s in ("train", "valid")])
+
+seen = []
+learn, answers["lr"], answers["history"] = recipe(folder / "run", epochs_seen=seen)
+answers["seen"], answers["curve"] = seen, learn.lr_curve.loss.tolist()
+save_file({k: v.contiguous() for k, v in learn.model.state_dict().items()}, folder / f"weights{rank}.safetensors")
+
+with side_by_side(learn), learn.no_bar():
+    answers["validated"] = list(map(float, learn.validate()))
+    inside, targets, losses = learn.get_preds(with_loss=True)
+    inputs = learn.get_preds(with_input=True)[0]
+with alone(), learn.no_bar():
+    answers["validated alone"] = list(map(float, learn.validate()))
+    outside, expected, expected_losses = learn.get_preds(with_loss=True)
+    answers["inputs"] = torch.equal(inputs, learn.get_preds(with_input=True)[0])
+answers["predictions"] = [list(inside.shape), (inside - outside).abs().max().item(), torch.equal(targets, expected), (losses - expected_losses).abs().max().item()]
+
+try: recipe(folder / "cut", cbs=[Killer()])
+except Death: pass
+again, *rest = recipe(folder / "cut", resume=True)
+answers["resumed"] = [all(torch.equal(v, again.model.state_dict()[k]) for k, v in learn.model.state_dict().items()), rest == [answers["lr"], answers["history"]]]
+
+early, wide, balanced = new_learner(), new_learner(), new_learner(balance="batches")
+with side_by_side(early), early.no_logging(): early.fit(5, cbs=KeepBest("accuracy", patience=2, baseline=1.1))
+answers["epochs before it stopped"] = len(early.recorder.values)
+with side_by_side(wide), wide.no_logging(), wide.added_cbs([AnyPrecision(torch.bfloat16), Overflow()]):
+    wide.fit(1)
+    answers["precision"] = str(wide.any_precision.dtype)
+with side_by_side(balanced), balanced.no_logging(), balanced.added_cbs(Batches()):
+    balanced.fit(1)
+    answers["balanced"] = [sorted(Counter(b).values()) for b in balanced.batches.seen]
+
+(folder / f"answers{rank}.json").write_text(json.dumps(answers))
