@@ -162,6 +162,7 @@ CHOICES = dict(
     lr=(float, "Learning rate of the head."),
     freeze_epochs=(int, "finetune: passes with the body frozen, instead of a fitted head."),
     progressive=(bool, "finetune: small photos first."),
+    schedule=(str, "scratch: one_cycle or flat [default: one_cycle]."),
     metric_loss=(str, "metric: triplet, quadruplet or arcface."),
     bs=(int, "Photos a batch [default: 32]."),
     balance=(str, "For unbalanced species: none, batches, oversample, weights, focal, smoothing or logits [default: as the photos ask for]."),
@@ -220,10 +221,13 @@ def train(
     check_target(out, force)
     from fishlearn.core import train_species_model
     run = run_folder(out, resume, force)
+    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")
     model = train_species_model(photos, labelling(photos, label_re, label_col), path_col, group_col or None, label_delim, max_per_species, arch, size=size_of(size), fit=fit,
                                 valid=valid, test=test, split=split, seed=seed, weights=weights, keep=keep, strict=strict, run=run, resume=resume, **{k: v for k, v in choices.items() if v is not None})
+    from fishlearn.processes import alone, first_process
+    if not first_process(): return
     if model.metrics: print_evaluation(model.metrics)
-    print(f"saved {model.save(out, force)}")
+    with alone(): print(f"saved {model.save(out, force)}")
     shutil.rmtree(run, ignore_errors=True)
 
 # %% ../nbs/70_cli.ipynb #f1171a1c
