@@ -1,0 +1,38 @@
+"Training that is killed at random moments and taken up each time ends where it would have ended."
+import multiprocessing, os, random, sys, time
+
+import pytest
+
+KILLS = int(os.environ.get("FISHLEARN_KILLS", 2))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
+def test_sigkill(tmp_path, monkeypatch):
+    import interrupted
+    from fishlearn.datasets import sample_fish
+    monkeypatch.chdir(tmp_path)
+    sample_fish("fish", per_species=4, size=64)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["interrupted"])
+
+    def start(run, resume=False):
+        p = processes.Process(target=interrupted.train, args=("fish", run, resume, f"{run}.json"))
+        p.start()
+        return p
+
+    begun = time.time()
+    (whole := start("whole")).join()
+    took, chance, kills, runs = time.time() - begun, random.Random(), 0, 0
+    assert whole.exitcode == 0
+    while kills < KILLS:
+        run, runs = f"run{runs}", runs + 1
+        p = start(run)
+        while p.is_alive() and kills < KILLS:
+            p.join(chance.uniform(.1, .5) * took)
+            if not p.is_alive(): break
+            p.kill(), p.join()
+            kills, p = kills + 1, start(run, resume=True)
+        p.join()
+        assert p.exitcode == 0
+        assert (tmp_path / f"{run}.json").read_text() == (tmp_path / "whole.json").read_text()
+    print(f"\nkilled {kills} times in {runs} runs of {took:.0f} s")
