@@ -33,10 +33,14 @@ class AnyPrecision(MixedPrecision):
         def run(*xs):
             with precision(self.dtype, device): return to_float(forward(*xs))
         self.net.forward = run
-        self.learn.scaler = GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.learn.scaler = self.new_scaler()
 
     def before_batch(self): self.buffers = [b.clone() for b in self.net.buffers()] if self.training and self.dtype != torch.float32 else []
     def after_fit(self): self.release()
+
+    def new_scaler(self):
+        "A scaler of gradients, which only float16 needs."
+        return GradScaler(next(self.net.parameters()).device.type, enabled=self.dtype == torch.float16)
 
     def release(self):
         "Give the network its own `forward` back."
@@ -51,7 +55,7 @@ class AnyPrecision(MixedPrecision):
     def state_dict(self): return dict(dtype=str(self.dtype).removeprefix("torch."), scaler=self.learn.scaler.state_dict())
     def load_state_dict(self, state):
         self.dtype = getattr(torch, state["dtype"])
-        self.learn.scaler = GradScaler(self.learn.scaler._device, enabled=self.dtype == torch.float16)
+        self.learn.scaler = self.new_scaler()
         self.learn.scaler.load_state_dict(state["scaler"])
 
 # %% ../nbs/32a_mixed.ipynb #7534ce9e
@@ -67,7 +71,8 @@ def widen(
     "Go on in 32 bits, with batch norm as it was before this batch."
     if first_process(): print(f"a number did not fit {str(self.dtype).removeprefix('torch.')}: going on in 32 bits from the last good step")
     for b, was in zip(self.net.buffers(), self.buffers): b.copy_(was)
-    self.dtype, self.learn.scaler = torch.float32, GradScaler(self.learn.scaler._device, enabled=False)
+    self.dtype = torch.float32
+    self.learn.scaler = self.new_scaler()
 
 def give_up(
     self: AnyPrecision,
