@@ -174,6 +174,7 @@ CHOICES = dict(
     clip=(float, "Largest length of the gradient."),
     clip_value=(float, "Largest number in the gradient."),
     accumulate=(int, "Batches a step."),
+    dropout=(float, "Share of features the head drops while training."),
     average=(float, "Decay of averaged weights, such as 0.99."),
     precision=(str, "float32, bfloat16 or float16 [default: the quickest here]."),
     monitor=(str, "Figure the best epoch is chosen by: macro_f1, accuracy or valid_loss [default: macro_f1]."),

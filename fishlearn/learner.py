@@ -79,11 +79,12 @@ def species_learner(
     weights=None,               # file of weights for the body
     opt: str = "adamw",         # a key of `OPTIMISERS`
     mirror: bool = False,       # also look at the mirror image when answering?
+    dropout: float = None,      # share of features the head drops while training
     **kwargs                    # more arguments of `vision_learner`, such as `pretrained=False`, `wd=.1`, `loss_func`
 ) -> Learner:
     "A `vision_learner` with our body and head."
     opt_func = OPTIMISERS[choose(opt, OPTIMISERS, "optimiser")]
-    learn = vision_learner(dls, fastai_arch(arch, weights), normalize=False, custom_head=create_head(create_body(arch).num_features, len(dls.vocab), arch=arch), init=None,
+    learn = vision_learner(dls, fastai_arch(arch, weights), normalize=False, custom_head=create_head(create_body(arch).num_features, len(dls.vocab), dropout, arch), init=None,
                            metrics=species_metrics(dls), opt_func=opt_func, **kwargs)
     if mirror: learn.model = MirrorNet(*learn.model)
     learn.model.to(dls.device, memory_format=torch.channels_last)

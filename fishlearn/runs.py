@@ -35,9 +35,9 @@ from .losses import species_loss
 from .metric_losses import METRIC_LOSSES
 from .mixed import AnyPrecision
 from .models import DEFAULT_ARCH
-from .processes import first_goes_ahead, first_process, from_first
+from .processes import first_goes_ahead, first_process, from_first, several_processes
 from .table import species_counts
-from .training import RECIPES, check_recipe, choose_recipe
+from .training import RECIPES, check_recipe, choose_recipe, score_embeddings
 
 # %% ../nbs/34_runs.ipynb #5ff441a6
 @dataclass
@@ -60,6 +60,7 @@ class Training:
     clip: float = None              # largest length of the gradient
     clip_value: float = None        # largest number in the gradient
     accumulate: int = 1             # batches a step
+    dropout: float = None           # share of features the head drops while training
     average: float = 0.             # decay of averaged weights, such as .99; 0 does not average
     precision: str = "auto"         # `float32`, `bfloat16`, `float16`, or the quickest here
     monitor: str = "macro_f1"       # figure the best epoch is chosen by: `macro_f1`, `accuracy` or `valid_loss`
@@ -92,6 +93,7 @@ def check_choices(
     if how.weights and not Path(how.weights).is_file(): raise ArgumentError(f"There is no weights file {how.weights}.")
     for name in ("bs", "accumulate", "patience", "clip", "clip_value"):
         if (number := getattr(how, name)) is not None and number <= 0: raise ArgumentError(f"{name} is a number above 0, not {number}.")
+    if not 0 <= (how.dropout or 0) < 1: raise ArgumentError(f"dropout is the share of features to drop, such as .2, not {how.dropout}.")
     if not 0 <= how.average < 1: raise ArgumentError(f"average is the share of the old weights a step keeps, such as .99, not {how.average}.")
 
 def arguments(
@@ -195,7 +197,7 @@ def build_learner(
     policy, counts = augmentation(how.augment, store.size, how.flip), species_counts(table[table.split == "train"]).sum()
     loss = {} if several else dict(loss_func=species_loss(how.balance, counts.to_numpy()))
     dls = training_loaders(table, store, mean, std, how, policy, several)
-    learn = species_learner(dls, arch, how.weights, how.opt, how.mirror, wd=how.wd, pretrained=how.recipe != "scratch", **loss)
+    learn = species_learner(dls, arch, how.weights, how.opt, how.mirror, how.dropout, wd=how.wd, pretrained=how.recipe != "scratch", **loss)
     learn.policy = policy
     return learn
 
@@ -230,4 +232,5 @@ def fit_photos(
     with first_goes_ahead(): learn = build_learner(table, store, arch, mean, std, how, several)
     cbs = training_callbacks(how, training_precision(learn, how, keep), len(learn.dls.valid_ds) > 0)
     with learn.added_cbs([keep, *learn.policy.cbs, *cbs, *loggers(how.log, run)]), side_by_side(learn): history = RECIPES[how.recipe](learn, **arguments(how))
+    if how.recipe == "metric" and len(learn.dls.valid_ds) and not several_processes(): print("named in three ways:", score_embeddings(learn).round(3), sep="\n")
     return learn, history, how
