@@ -35,7 +35,7 @@ class AnyPrecision(MixedPrecision):
         self.net.forward = run
         self.learn.scaler = self.new_scaler()
 
-    def before_batch(self): self.buffers = [b.clone() for b in self.net.buffers()] if self.training and self.dtype != torch.float32 else []
+    def before_batch(self): self.means = [b.clone() for b in self.net.buffers()] if self.training and self.dtype != torch.float32 else []
     def after_fit(self): self.release()
 
     def new_scaler(self):
@@ -70,7 +70,7 @@ def widen(
 ):
     "Go on in 32 bits, with batch norm as it was before this batch."
     if first_process(): print(f"a number did not fit {str(self.dtype).removeprefix('torch.')}: going on in 32 bits from the last good step")
-    for b, was in zip(self.net.buffers(), self.buffers): b.copy_(was)
+    for b, was in zip(self.net.buffers(), self.means): b.copy_(was)
     self.dtype = torch.float32
     self.learn.scaler = self.new_scaler()
 
