@@ -41,7 +41,7 @@ def photo_features(
 ) -> tuple:                 # features (views, n, d) and targets (n,), both on the CPU
     "Features of every view of every photo, and the species."
     dl, body = learn.dls.test_dl(items, with_labels=True), fold_batchnorm(learn.model[0].eval())
-    dtype, features, targets = None, [], []
+    dtype, features, targets = learn.any_precision.dtype if hasattr(learn, "any_precision") else None, [], []
     for x, y in tqdm(dl, "compute features", leave=False, delay=1):
         batches = [v.as_subclass(torch.Tensor).contiguous(memory_format=torch.channels_last) for v in views(x)]
         dtype = dtype or quickest_precision(body, batches[0][:8])
