@@ -6,17 +6,18 @@ Docs: https://fishlearn.github.io/fishlearn/artifact.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT_VERSION', 'FILES', 'check_target', 'swap', 'write_folder', 'check_file', 'write_file', 'ModelFiles',
-           'load_net', 'write_graph', 'weights_hash', 'drop_stale', 'relative_paths', 'absolute_paths', 'versions',
-           'describe', 'card_table', 'seen_shape', 'model_card', 'save_files', 'read_description', 'load_files']
+           'load_net', 'write_graph', 'drop_stale', 'relative_paths', 'absolute_paths', 'versions', 'describe',
+           'card_table', 'seen_shape', 'model_card', 'save_files', 'read_description', 'load_files']
 
 # %% ../nbs/50_artifact.ipynb #cd8e0285
-import hashlib, json, os, platform, tempfile, warnings
+import json, os, platform, tempfile, warnings
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
+from .cache import weights_hash
 from .errors import ArgumentError, JobError
 from .photos import read_table
 from .reading import sides
@@ -140,14 +141,6 @@ def write_graph(
     net.to(home)
 
 # %% ../nbs/50_artifact.ipynb #6e39a601
-def weights_hash(
-    net,                # network
-) -> str:               # SHA-256
-    "A fingerprint of all weights of a network."
-    digest = hashlib.sha256()
-    for name, value in net.state_dict().items(): digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
 def drop_stale(
     m: "ModelFiles",    # changed in place
 ) -> bool:              # whether figures were dropped

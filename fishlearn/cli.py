@@ -177,6 +177,7 @@ CHOICES = dict(
     dropout=(float, "Share of features the head drops while training."),
     average=(float, "Decay of averaged weights, such as 0.99."),
     precision=(str, "float32, bfloat16 or float16 [default: the quickest here]."),
+    layout=(str, "Of photos in memory: contiguous or channels_last [default: the quickest here]."),
     monitor=(str, "Figure the best epoch is chosen by: macro_f1, accuracy or valid_loss [default: macro_f1]."),
     patience=(int, "Epochs without progress before a stage stops."),
     log=(str, "Also write to tensorboard, wandb or mlflow."),

@@ -31,6 +31,7 @@ from .health import add_facts, decode_all
 from .photos import as_table
 from .reading import FINDINGS, photo_file, photo_pixels, read_file
 from .search import ENOUGH, FRAME, LIMIT, LOOKED, Drawer, draw_line, search, sure, views
+from .seen import content_key
 from .table import brief, join_groups
 
 # %% ../nbs/12_copies.ipynb #e599e851
@@ -101,7 +102,7 @@ def content_hashes(
         try: return hashlib.sha256(read_file(photo_file(path))).hexdigest()
         except (OSError, JobError) as e: return str(e)
     known = ok.sha256 if "sha256" in ok and ok.sha256.notna().all() else [digest(p) for p in tqdm(ok.path, desc="read files", leave=False, delay=1)]
-    return [h + Path(photo_file(p)).suffix + p[len(photo_file(p)):] for h, p in zip(known, ok.path)]
+    return [content_key(h, p) for h, p in zip(known, ok.path)]
 
 # %% ../nbs/12_copies.ipynb #2ed1d724
 def fits(

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .artifact import ModelFiles, drop_stale, load_files, save_files, weights_hash
+from .artifact import ModelFiles, drop_stale, load_files, save_files
+from .cache import weights_hash
 from .errors import ArgumentError, JobError, choose
 from .photos import photo_table, read_table, rooted_path, split_names
-from .predict import answer_table, list_photos, onnx_engine, predict_photos, torch_engine
+from .predict import answer_table, list_photos, onnx_engine, predict_photos, sigmoid, softmax, torch_engine
 from .reading import FITS, photo_file, photo_pixels
 from .table import clean_path, is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
 
@@ -150,23 +151,22 @@ def load(cls: SpeciesModel,
 # %% ../nbs/00_core.ipynb #f6863b11
 def held_out(
     model: SpeciesModel,    # just trained
-    store,                  # its decoded photos
 ):                          # `Evaluation` on the test photos, else the validation photos, else None
     "Evaluate a model on the photos it was not trained on."
+    from fishlearn.features import photo_logits
     from fishlearn.multilabel import evaluate_table
     table = model.photos
     rows = table[table.split == ("test" if (table.split == "test").any() else "valid")]
     if rows.empty: return None
-    p, _ = model.probabilities(rows.path.tolist(), lambda path: np.asarray(store.open(path)))
-    return evaluate_table(p, rows, model.classes, model.several)
+    p = (sigmoid if model.several else softmax)(photo_logits(model.learner, rows))
+    return evaluate_table(list(p), rows, model.classes, model.several)
 
 def judge(
     model: SpeciesModel,    # changed in place
-    store,                  # its decoded photos
 ):
     "Give a model the figures of its held-out photos; one of several processes does."
     from fishlearn.processes import alone
-    with alone(): model.evaluation = held_out(model, store)
+    with alone(): model.evaluation = held_out(model)
     if model.evaluation: model.metrics, model.measured = model.evaluation.metrics(), weights_hash(model.net)
 
 # %% ../nbs/00_core.ipynb #29b8ff7d
@@ -300,5 +300,5 @@ def train_species_model(
     learner, history, how = fit_photos(table, store, arch, mean, std, how, several, run, resume)
     settings = training_settings(how, history, table) | dict(arch=arch, size=list(store.size), fit=fit, mean=list(mean), std=list(std), several=several, label_delim=label_delim, split=split, leaks=leaks, valid=valid, test=test, max_per_species=max_per_species)
     model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
-    if first_process(): judge(model, store)
+    if first_process(): judge(model)
     return model

@@ -305,12 +305,14 @@ def inspect_photo(
     photo: str,             # path, perhaps with a box
     size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
     fit: str = "squish",    # a key of `FITS`
+    known=lambda digest: None,  # function from the hash of a file to what was found in it before, or None
 ) -> tuple:                 # one value for each of `FINDINGS`, and pixels, shape (height, width, 3), or None
     "Read a file once, from the first byte to the last: what it is, what is wrong with it, and its pixels."
     data, digest, pixels, facts = b"", None, None, (None,) * 5
     try:
         data = read_file(photo_file(photo))
         digest = hashlib.sha256(data).hexdigest()
+        if before := known(digest): return before, None
         facts, reason, pixels = look_at(data, photo, size, fit)
         status = "ok"
     except FileNotFoundError: status, reason = "missing", "file not found"

@@ -6,7 +6,7 @@ Docs: https://fishlearn.github.io/fishlearn/runs.html.md"""
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'Training', 'given', 'check_choices', 'arguments', 'make_choices', 'settle', 'training_loaders',
-           'training_callbacks', 'open_run', 'photos_hash', 'build_learner', 'training_precision', 'fit_photos']
+           'training_callbacks', 'open_run', 'photos_hash', 'build_learner', 'training_hardware', 'fit_photos']
 
 # %% ../nbs/34_runs.ipynb #62092bfe
 import inspect
@@ -27,7 +27,7 @@ from .callbacks import AccumulateGradients, GradientClipValue, KeepBest, WeightA
 from .checkpoints import Checkpoint
 from .distributed import side_by_side
 from .errors import ArgumentError, choose
-from .hardware import best_device, quickest_precision
+from .hardware import LAYOUTS, Hardware, best_device, quickest_hardware, tell_hardware
 from .learner import OPTIMISERS, species_learner
 from .loaders import species_loaders
 from .logs import LOGGERS, loggers
@@ -63,6 +63,7 @@ class Training:
     dropout: float = None           # share of features the head drops while training
     average: float = 0.             # decay of averaged weights, such as .99; 0 does not average
     precision: str = "auto"         # `float32`, `bfloat16`, `float16`, or the quickest here
+    layout: str = "auto"            # of photos in memory: `contiguous`, `channels_last`, or the quickest here
     monitor: str = "macro_f1"       # figure the best epoch is chosen by: `macro_f1`, `accuracy` or `valid_loss`
     patience: int = None            # epochs without progress before a stage stops
     log: str = None                 # also write to `tensorboard`, `wandb` or `mlflow`
@@ -87,7 +88,7 @@ def check_choices(
 ):
     "Refuse choices that do not exist or do not go together."
     check_recipe(how.recipe, **given(how)), check_balance(how.balance), check_augmentation(how.augment, flip=how.flip)
-    choose(how.opt, OPTIMISERS, "optimiser"), choose(how.precision, PRECISIONS, "precision"), choose(how.monitor, ["macro_f1", "accuracy", "valid_loss"], "figure")
+    choose(how.opt, OPTIMISERS, "optimiser"), choose(how.precision, PRECISIONS, "precision"), choose(how.layout, ["auto", *LAYOUTS], "layout"), choose(how.monitor, ["macro_f1", "accuracy", "valid_loss"], "figure")
     if how.log: choose(how.log, LOGGERS, "logger")
     if how.metric_loss: choose(how.metric_loss, METRIC_LOSSES, "metric loss")
     if how.weights and not Path(how.weights).is_file(): raise ArgumentError(f"There is no weights file {how.weights}.")
@@ -115,7 +116,7 @@ def settle(
     how: Training,              # with choices left open
     targets: np.ndarray,        # species of the training photos: class numbers, or 0 or 1, shape (n, species)
     device: torch.device,       # where training runs
-) -> tuple:                     # a `Training` without `auto` (but for the precision), and sentences
+) -> tuple:                     # a `Training` without `auto` (but for precision and layout), and sentences
     "Decide what was left open."
     said, counts = [], np.unique(targets, return_counts=True)[1] if targets.ndim == 1 else targets.sum(0)
     recipe, balance = how.recipe, how.balance
@@ -201,14 +202,20 @@ def build_learner(
     learn.policy = policy
     return learn
 
-def training_precision(
-    learn: Learner,
-    how: Training,          # settled but for the precision
-    keep: Checkpoint,       # a run stays with the precision it was begun in
-) -> torch.dtype:
-    "The precision asked for, or the quickest here."
-    quickest = lambda: str(quickest_precision(learn.model[0].eval(), learn.dls.train.one_batch()[0][:8].as_subclass(torch.Tensor).contiguous(memory_format=torch.channels_last))).removeprefix("torch.")
-    return getattr(torch, keep.once("precision", quickest) if how.precision == "auto" else how.precision)
+def training_hardware(
+    learn: Learner,         # changed to the layout
+    how: Training,          # settled but for precision and layout
+    keep: Checkpoint,       # a run stays with the choice it was begun with
+) -> Hardware:
+    "What was asked for, else the quickest here."
+    x, net = learn.dls.test_dl(learn.dls.train.items[:4]).one_batch()[0].as_subclass(torch.Tensor), learn.model.train(how.recipe != "probe")
+    found = keep.once("hardware", lambda: asdict(quickest_hardware(net, x)))
+    asked = {k: getattr(how, k) for k in ("precision", "layout") if getattr(how, k) != "auto"}
+    chosen = Hardware(**found | asked)
+    if x.device.type == "cpu": torch.set_num_threads(chosen.threads)
+    learn.model.to(memory_format=chosen.memory_format)
+    if first_process() and not asked: print(tell_hardware(chosen, x.device))
+    return chosen
 
 # %% ../nbs/34_runs.ipynb #046f29d9
 def fit_photos(
@@ -230,7 +237,7 @@ def fit_photos(
     plan = {k: str(v) for k, v in asdict(how).items()} | dict(arch=arch, photos=photos_hash(table), size=str(list(store.size)))
     keep = open_run(run, resume, plan, how.seed)
     with first_goes_ahead(): learn = build_learner(table, store, arch, mean, std, how, several)
-    cbs = training_callbacks(how, training_precision(learn, how, keep), len(learn.dls.valid_ds) > 0)
+    cbs = training_callbacks(how, training_hardware(learn, how, keep).dtype, len(learn.dls.valid_ds) > 0)
     with learn.added_cbs([keep, *learn.policy.cbs, *cbs, *loggers(how.log, run)]), side_by_side(learn): history = RECIPES[how.recipe](learn, **arguments(how))
     if how.recipe == "metric" and len(learn.dls.valid_ds) and not several_processes(): print("named in three ways:", score_embeddings(learn).round(3), sep="\n")
     return learn, history, how

@@ -10,7 +10,6 @@ __all__ = ['WEIGHTS', 'RECIPES', 'probe', 'finetune', 'gradual', 'scratch', 'met
 
 # %% ../nbs/33_training.ipynb #fa67135f
 import inspect
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from fastai.learner import Learner
 
 from .callbacks import Shrink
 from .errors import ArgumentError, choose
-from .features import fit_head, photo_features, photo_views
+from .features import fit_head, four_views, photo_features
 from .learner import shows_several
 from .metric_losses import METRIC_LOSSES, embedding_scores, metric_term
 from .stages import find_lr, fit_stage, run_stage
@@ -31,7 +30,7 @@ def probe(
     flip: bool = True,      # also look at photos mirrored?
 ) -> pd.DataFrame:          # one row: `stage`, `epoch`, `train_loss`
     "Fit the head on features of the frozen body."
-    return run_stage(learn, "probe", lambda: pd.DataFrame([dict(stage="probe", epoch=0, train_loss=fit_head(learn, C, partial(photo_views, flip=flip)))]))
+    return run_stage(learn, "probe", lambda: pd.DataFrame([dict(stage="probe", epoch=0, train_loss=fit_head(learn, C, four_views(flip)))]))
 
 # %% ../nbs/33_training.ipynb #105aa98f
 def finetune(
@@ -98,7 +97,7 @@ def score_embeddings(
     learn: Learner,         # trained
 ) -> pd.DataFrame:          # rows `head`, `centroid`, `k-NN`; columns `accuracy` and `macro_f1`
     "Name the validation photos in three ways, compared."
-    (train, t), (valid, v) = (photo_features(learn, learn.dls.loaders[i].items, lambda x: [x]) for i in (0, 1))
+    (train, t), (valid, v) = (photo_features(learn, learn.dls.loaders[i].items, ["whole"]) for i in (0, 1))
     head = learn.model[1].eval().cpu()
     emb, held = head[0](train[0]).numpy(), head[0](valid[0])
     scores = embedding_scores(emb, t.numpy(), held.numpy(), v.numpy(), head[1:](held).argmax(1).numpy())
