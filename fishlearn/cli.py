@@ -7,7 +7,8 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 # %% auto #0
 __all__ = ['app', 'Photos', 'LabelRe', 'LabelCol', 'PathCol', 'GroupCol', 'LabelDelim', 'Json', 'CHOICES', 'print_table',
            'print_evaluation', 'labelling', 'write_photos', 'check_targets', 'print_leaks', 'check', 'size_of',
-           'run_folder', 'with_choices', 'train', 'evaluate', 'write_answers', 'predict', 'demo', 'options', 'main']
+           'run_folder', 'with_choices', 'train', 'evaluate', 'write_answers', 'predict', 'demo', 'cache', 'bench',
+           'options', 'main']
 
 # %% ../nbs/70_cli.ipynb #5585d861
 import inspect, json, os, re, shutil, sys, warnings
@@ -301,6 +302,42 @@ def demo(
     print_evaluation(model.metrics)
     model.save(folder / "model")
     print(f"\nthe model, its card and its pictures: {folder / 'model'}\ntry: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")
+
+# %% ../nbs/70_cli.ipynb #633c8409
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Throw it all away; it costs time, never a result.")] = False,
+):
+    "Show what was decoded and computed once and is kept, or clear it."
+    from fishlearn.cache import cache_folder, cache_limit, cache_table, forget_file
+    if clear: forget_file()
+    table = cache_table()
+    if len(table): print_table([(r.kind, r.entries, f"{r.MB:.1f}", r.last_used) for r in table.itertuples()], ["kept", "entries", "MB", "last used"], numbers=[1, 2])
+    print(f"{table.MB.sum():.0f} MB of at most {cache_limit() / 1e6:.0f} (FISHLEARN_CACHE_GB) in {cache_folder()}")
+
+@app.command()
+def bench(
+    photos: Annotated[Optional[str], typer.Argument(help="Photos to measure on [default: the drawn sample set].")] = None,
+    label_re: LabelRe = None,
+    label_col: LabelCol = None,
+    path_col: PathCol = "path",
+    only: Annotated[Optional[list[str]], typer.Option(help="start, reading, epoch, predict, again, accuracy or growth; may be given several times [default: all but growth].")] = None,
+    arch: Annotated[Optional[str], typer.Option(help="Backbone, a model of timm.")] = None,
+    json_file: Json = None,
+    csv: Annotated[Optional[Path], typer.Option(help="Write the table here.")] = None,
+    chart: Annotated[Optional[Path], typer.Option(help="Write a chart here.")] = None,
+):
+    "Measure how fast it is here, side by side with plain fastai."
+    import tempfile
+    from fishlearn.artifact import check_file, write_file
+    for file in (json_file, csv, chart): check_file(file)
+    from fishlearn.bench import bench_photos, bench_table, plot_bench, run_benches
+    from fishlearn.hardware import best_device, machine
+    with tempfile.TemporaryDirectory() as folder: table = bench_table(run_benches(bench_photos(photos, photos and labelling(photos, label_re, label_col), path_col, folder), only or (), arch))
+    print_table([(r.what, r.against, f"{r.ours:.2f}", f"{r.other:.2f}", f"{r.ratio:.2f}", f"{r.low:.2f}–{r.high:.2f}") for r in table.itertuples()], ["what", "against", "s", "other, s", "ratio", "seen"], numbers=[2, 3, 4, 5])
+    if json_file: write_file(json_file, json.dumps(dict(machine=machine(best_device()), found=table.to_dict("records")), indent=1, ensure_ascii=False))
+    if csv: write_file(csv, table.to_csv(index=False, lineterminator="\n"))
+    if chart: plot_bench(table, machine(best_device())).savefig(chart, dpi=110)
 
 # %% ../nbs/70_cli.ipynb #4a2d9f6d
 @app.callback(invoke_without_command=True)
