@@ -109,6 +109,7 @@ def own_cache():
             os.environ.pop("FISHLEARN_CACHE")
             if before is not None: os.environ["FISHLEARN_CACHE"] = before
 
+# %% ../nbs/80_bench.ipynb #ce607929
 def our_learner(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -186,6 +187,7 @@ def loaded_model(
     model.probabilities([])
     return model
 
+# %% ../nbs/80_bench.ipynb #19758d73
 def bench_predict(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -334,6 +336,7 @@ def run_benches(
             found.append(c)
     return found
 
+# %% ../nbs/80_bench.ipynb #77717bda
 BENCHES = dict(start=bench_start, reading=lambda table, arch: bench_reading(table), epoch=bench_epoch, predict=bench_predict, again=bench_again,
                accuracy=bench_accuracy, growth=lambda table, arch: bench_growth(table))
 

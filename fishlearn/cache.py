@@ -117,6 +117,7 @@ def keep_all(
             base.execute("insert into names values (?, ?, ?, ?, ?)", (kind, name, content, len(values[name]), time.time()))
     with_cache(work, None)
 
+# %% ../nbs/08a_cache.ipynb #a803bd88
 def kept(
     kind: str,          # what it is
     names: Iterable,    # of contents
