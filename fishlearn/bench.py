@@ -56,6 +56,7 @@ def compare(
     pairs = [(took(ours), took(other)) if i % 2 else (took(other), took(ours))[::-1] for i in range(turns)]
     return comparison(what, against, pairs, note)
 
+# %% ../nbs/80_bench.ipynb #7312180f
 def comparison(
     what: str,          # the work
     against: str,       # the other way
@@ -109,7 +110,7 @@ def own_cache():
             os.environ.pop("FISHLEARN_CACHE")
             if before is not None: os.environ["FISHLEARN_CACHE"] = before
 
-# %% ../nbs/80_bench.ipynb #ce607929
+# %% ../nbs/80_bench.ipynb #91c32c3e
 def our_learner(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -187,7 +188,7 @@ def loaded_model(
     model.probabilities([])
     return model
 
-# %% ../nbs/80_bench.ipynb #19758d73
+# %% ../nbs/80_bench.ipynb #fd0723e3
 def bench_predict(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -195,18 +196,18 @@ def bench_predict(
     turns: int = 3,
 ) -> list:                  # of `Comparison`
     "Prediction, against plain fastai's two ways, and against the network alone."
-    from fishlearn.predict import normalise
+    from fishlearn.predict import in_threads, normalise
     from fishlearn.reading import photo_pixels
     with tempfile.TemporaryDirectory() as folder: paths, model = some_photos(table, most), loaded_model(table, arch, Path(folder, "model"))
     with quiet(): stock = stock_learner(table, arch, pretrained=False)
-    x = normalise([photo_pixels(p, model.settings["size"]) for p in paths[:32]], model.settings["mean"], model.settings["std"])
+    x = normalise([photo_pixels(p, model.settings["size"]) for p in paths[:model.engine.bs]], model.settings["mean"], model.settings["std"])
     def one_by_one():
         with stock.no_bar():
             for p in paths: stock.predict(p)
     def in_batches():
         with stock.no_bar(): stock.get_preds(dl=stock.dls.test_dl(paths))
     def alone():
-        for i in range(0, len(paths), len(x)): model.engine(x[:len(paths) - i])
+        list(in_threads(lambda i: model.engine(x[:len(paths) - i]), range(0, len(paths), len(x)), os.cpu_count()))
     ours, name = partial(model.predict, paths), f"prediction of {len(paths)} photos, {arch}"
     return [compare(name, way, ours, other, n) for way, other, n in (("learn.predict, one by one", one_by_one, 1), ("get_preds", in_batches, turns), ("the network alone", alone, turns))]
 
@@ -336,7 +337,7 @@ def run_benches(
             found.append(c)
     return found
 
-# %% ../nbs/80_bench.ipynb #77717bda
+# %% ../nbs/80_bench.ipynb #fbc646dc
 BENCHES = dict(start=bench_start, reading=lambda table, arch: bench_reading(table), epoch=bench_epoch, predict=bench_predict, again=bench_again,
                accuracy=bench_accuracy, growth=lambda table, arch: bench_growth(table))
 
