@@ -111,13 +111,14 @@ def keep_all(
 ):
     "Keep some contents, all or none of them."
     def work(base):
-        new = set(values) - kept(kind, values)
-        for name in new:
+        base.execute("begin immediate")
+        there = {name for some, marks in portions(values) for name, in base.execute(f"select name from names where kind = ? and name in ({marks})", (kind, *some))}
+        for name in values.keys() - there:
             content = base.execute("insert into contents (value) values (?)", (values[name],)).lastrowid
             base.execute("insert into names values (?, ?, ?, ?, ?)", (kind, name, content, len(values[name]), time.time()))
     with_cache(work, None)
 
-# %% ../nbs/08a_cache.ipynb #a803bd88
+# %% ../nbs/08a_cache.ipynb #7c58a52b
 def kept(
     kind: str,          # what it is
     names: Iterable,    # of contents

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import keep_all, kept, recall_all
-from .reading import FINDINGS, inspect_photo, photo_file, sides, state
+from .reading import inspect_photo, photo_file, sides
 
 # %% ../nbs/10f_seen.ipynb #75a0f774
 def content_key(
@@ -33,10 +33,10 @@ def file_key(
     settled: float = 3, # seconds for which the file must have been left alone
 ):                      # text, or None where the file is too young or not there
     "The name of a photo by its file, as long as nobody writes into it."
-    try: written, size = state(photo_file(photo))
+    try: info = os.stat(photo_file(photo))
     except (OSError, ValueError): return None
-    changed = os.stat(photo_file(photo)).st_ctime_ns
-    return f"{os.path.abspath(photo)}|{written}|{changed}|{size}" if time.time() - max(written, changed) / 1e9 > settled else None
+    times = info.st_mtime_ns, info.st_ctime_ns
+    return f"{os.path.abspath(photo)}|{times}|{info.st_size}" if time.time() - max(times) / 1e9 > settled else None
 
 # %% ../nbs/10f_seen.ipynb #0cb213f5
 @lru_cache
