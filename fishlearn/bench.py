@@ -56,7 +56,7 @@ def compare(
     pairs = [(took(ours), took(other)) if i % 2 else (took(other), took(ours))[::-1] for i in range(turns)]
     return comparison(what, against, pairs, note)
 
-# %% ../nbs/80_bench.ipynb #7312180f
+# %% ../nbs/80_bench.ipynb #2e6bc31b
 def comparison(
     what: str,          # the work
     against: str,       # the other way
@@ -88,9 +88,9 @@ def stock_learner(
 ):                          # fastai `Learner`
     "A `vision_learner` as in fastai's documentation."
     from fastai.vision.all import accuracy, vision_learner
-    from fishlearn.models import find_weights
+    from fishlearn.models import find_weights, load_body
     learn = vision_learner(stock_loaders(table, arch), arch, pretrained=False, metrics=accuracy)
-    if pretrained: learn.model[0].model.load_state_dict(find_weights(arch), strict=False)
+    if pretrained: load_body(learn.model[0].model, find_weights(arch), arch)
     return learn
 
 # %% ../nbs/80_bench.ipynb #04a7cf01
@@ -110,7 +110,7 @@ def own_cache():
             os.environ.pop("FISHLEARN_CACHE")
             if before is not None: os.environ["FISHLEARN_CACHE"] = before
 
-# %% ../nbs/80_bench.ipynb #91c32c3e
+# %% ../nbs/80_bench.ipynb #d724e28e
 def our_learner(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -188,7 +188,7 @@ def loaded_model(
     model.probabilities([])
     return model
 
-# %% ../nbs/80_bench.ipynb #fd0723e3
+# %% ../nbs/80_bench.ipynb #b6856060
 def bench_predict(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -337,7 +337,7 @@ def run_benches(
             found.append(c)
     return found
 
-# %% ../nbs/80_bench.ipynb #fbc646dc
+# %% ../nbs/80_bench.ipynb #cb303931
 BENCHES = dict(start=bench_start, reading=lambda table, arch: bench_reading(table), epoch=bench_epoch, predict=bench_predict, again=bench_again,
                accuracy=bench_accuracy, growth=lambda table, arch: bench_growth(table))
 

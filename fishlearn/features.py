@@ -112,7 +112,7 @@ def feature_chunks(
     items,                  # rows of the photo table
     views: list,            # keys of `VIEWS`
     dtype: torch.dtype = None,  # to compute in (default: of the training, or the quickest here)
-    many: int = 256,        # photos a chunk
+    many: int = 64,         # photos a chunk
 ):                          # yields float32 arrays, shape (up to many, views, d), in the order of the items
     "Features of every view of every photo, computed where they are not kept."
     dtype, keys, body = dtype or features_dtype(learn, items), photo_store(learn.dls).keys, None
