@@ -359,6 +359,7 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Your generator is empty")
     try: app(words)
     except FishlearnError as e:
         if "--debug" in words: raise
