@@ -6,8 +6,8 @@ Docs: https://fishlearn.github.io/fishlearn/cache.html.md"""
 
 # %% auto #0
 __all__ = ['TABLES', 'OPENED', 'writable', 'usable_folder', 'cache_folder', 'content_name', 'weights_hash', 'connect',
-           'with_cache', 'forget_file', 'portions', 'keep_all', 'kept', 'recall_all', 'keep', 'recall', 'cache_limit',
-           'prune', 'cache_table']
+           'with_cache', 'forget_file', 'portions', 'keep_all', 'mark_used', 'kept', 'recall_all', 'keep', 'recall',
+           'cache_limit', 'prune', 'cache_table']
 
 # %% ../nbs/08a_cache.ipynb #e68902a2
 import hashlib, json, os, sqlite3, tempfile, threading, time
@@ -119,18 +119,27 @@ def keep_all(
     with_cache(work, None)
 
 # %% ../nbs/08a_cache.ipynb #7c58a52b
+def mark_used(
+    base: sqlite3.Connection,   # the open cache
+    kind: str,          # what it is
+    rows: list,         # pairs of a name and when it was last used
+    fresh: float = 3600,    # seconds for which a use need not be written down again
+):
+    "Write down that contents were used now."
+    now = time.time()
+    base.executemany("update names set used = ? where kind = ? and name = ?", [(now, kind, name) for name, used in rows if used < now - fresh])
+
 def kept(
     kind: str,          # what it is
     names: Iterable,    # of contents
-    fresh: float = 3600,    # seconds for which a use is remembered
 ) -> set:               # those of the names that are there
     "Which contents are there; they count as used now."
     def work(base):
-        found, now = set(), time.time()
+        found = set()
         for some, marks in portions(names):
             rows = base.execute(f"select name, used from names where kind = ? and name in ({marks})", (kind, *some)).fetchall()
             found |= {name for name, _ in rows}
-            base.executemany("update names set used = ? where kind = ? and name = ?", [(now, kind, name) for name, used in rows if used < now - fresh])
+            mark_used(base, kind, rows)
         return found
     return with_cache(work, set())
 
@@ -138,10 +147,14 @@ def recall_all(
     kind: str,          # what it is
     names: Iterable,    # of contents
 ) -> dict:              # name → bytes, for those that are there
-    "Find contents again."
+    "Find contents again; they count as used now."
     def work(base):
-        ask = "select name, value from names join contents using (content) where kind = ? and name in "
-        return dict(row for some, marks in portions(names) for row in base.execute(f"{ask}({marks})", (kind, *some)))
+        found, ask = {}, "select name, value, used from names join contents using (content) where kind = ? and name in "
+        for some, marks in portions(names):
+            rows = base.execute(f"{ask}({marks})", (kind, *some)).fetchall()
+            found.update((name, value) for name, value, _ in rows)
+            mark_used(base, kind, [(name, used) for name, _, used in rows])
+        return found
     return with_cache(work, {})
 
 # %% ../nbs/08a_cache.ipynb #b4350592
