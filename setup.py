@@ -13,5 +13,5 @@ setup(
     description=own["description"],
     keywords=own["keywords"].split(),
     install_requires=lines("requirements"),
-    extras_require={"dev": lines("dev_requirements")},
+    extras_require={"dev": lines("dev_requirements") + lines("fast_requirements"), "fast": lines("fast_requirements")},
 )

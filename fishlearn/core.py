@@ -21,7 +21,7 @@ from .artifact import ModelFiles, drop_stale, load_files, save_files
 from .cache import weights_hash
 from .errors import ArgumentError, JobError, choose
 from .photos import photo_table, read_table, rooted_path, split_names
-from .predict import answer_table, list_photos, onnx_engine, predict_photos, sigmoid, softmax, torch_engine
+from .predict import answer_table, graph_engine, list_photos, predict_photos, sigmoid, softmax, torch_engine
 from .reading import FITS, photo_file, photo_pixels
 from .table import clean_path, is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
 
@@ -46,7 +46,7 @@ def probabilities(self: SpeciesModel,
 ) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
     "Probabilities of all species."
     size, mean, std, fit = (*(self.settings[k] for k in ("size", "mean", "std")), self.settings.get("fit", "squish"))
-    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = onnx_engine(self.folder / "model.onnx")
+    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = graph_engine(self.folder / "model.onnx")
     engine = self.engine if self.trained is None and self.engine else torch_engine(self.net)
     return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size, fit)), mean, std, several=self.several)
 

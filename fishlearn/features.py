@@ -16,6 +16,7 @@ from fastai.learner import Learner
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
@@ -149,6 +150,7 @@ def fit_linear(
     present, t = np.unique(targets, return_inverse=True)
     t, scale = torch.from_numpy(t), torch.from_numpy(compute_sample_weight("balanced", targets)).float() / len(targets)
     x, k, d = torch.from_numpy(features), len(present), features.shape[1]
+    if x.numel() < 2 ** 25: x = x.float()
     def objective(flat):
         w, b = torch.from_numpy(flat[:k * d].reshape(k, d)).float(), torch.from_numpy(flat[k * d:]).float()
         total, dw, db = 0., torch.zeros(k, d), torch.zeros(k)
@@ -160,7 +162,8 @@ def fit_linear(
             dw, db = dw + error.T @ z, db + error.sum(0)
         decay = flat[:k * d] / (C * len(x))
         return total + decay @ flat[:k * d] / 2, np.concatenate([(dw.flatten().double().numpy() + decay), db.double().numpy()])
-    found = minimize(objective, np.zeros(k * d + k), jac=True, method="L-BFGS-B", options=dict(maxiter=500, gtol=1e-6, ftol=1e-8)).x
+    with threadpool_limits(1, "blas"):
+        found = minimize(objective, np.zeros(k * d + k), jac=True, method="L-BFGS-B", options=dict(maxiter=500, gtol=1e-6, ftol=1e-8)).x
     weight, bias = np.zeros((n_classes, d)), np.full(n_classes, -1e4)
     weight[present], bias[present] = found[:k * d].reshape(k, d), found[k * d:]
     return weight, bias
