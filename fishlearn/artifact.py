@@ -6,11 +6,11 @@ Docs: https://fishlearn.github.io/fishlearn/artifact.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT_VERSION', 'FILES', 'check_target', 'swap', 'write_folder', 'check_file', 'write_file', 'ModelFiles',
-           'load_net', 'write_graph', 'drop_stale', 'relative_paths', 'absolute_paths', 'versions', 'describe',
-           'card_table', 'seen_shape', 'model_card', 'save_files', 'read_description', 'load_files']
+           'load_net', 'drop_stale', 'relative_paths', 'absolute_paths', 'versions', 'describe', 'card_table',
+           'seen_shape', 'model_card', 'save_files', 'read_description', 'load_files']
 
 # %% ../nbs/50_artifact.ipynb #cd8e0285
-import json, os, platform, tempfile, warnings
+import json, os, platform, tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from .cache import weights_hash
+from .engines import write_graph
 from .errors import ArgumentError, JobError
 from .photos import read_table
 from .reading import sides
@@ -125,20 +126,6 @@ def load_net(
     try: net.load_state_dict(load_file(file))
     except Exception as e: raise JobError(f"{file} is missing, damaged or of another model ({type(e).__name__}); copy the model folder again.") from None
     return net.eval()
-
-def write_graph(
-    net,                # network
-    file,               # `model.onnx`
-    size,               # side of a square, or `(height, width)`, px
-):
-    "Write a network as an ONNX graph for any number of photos."
-    import torch
-    x, home = torch.zeros(2, 3, *sides(size)), next(net.parameters()).device
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"], dynamo=False,
-                          dynamic_axes=dict(photos={0: "n"}, logits={0: "n"}))
-    net.to(home)
 
 # %% ../nbs/50_artifact.ipynb #6e39a601
 def drop_stale(

@@ -269,12 +269,13 @@ def predict(
     photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or csv files with a column path.")],
     csv: Annotated[Optional[Path], typer.Option(help="Write the answers here instead of printing them.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Answers to name.")] = 5,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16 (quicker on some processors; needs fishlearn[fast]).")] = "float32",
 ):
     "Name the species in photos."
     from fishlearn.artifact import check_file
     check_file(csv)
     from fishlearn.core import SpeciesModel
-    table = SpeciesModel.load(model).predict(photos, top)
+    table = SpeciesModel.load(model, precision).predict(photos, top)
     other = [", ".join(f"{s} {p:.2f}" for s, p in row[:2] if p >= .005) for row in table.alternatives]
     name = lambda r: r.reason or (r.species if r.probability == r.probability else "none")
     rows = [(r.path, name(r), f"{r.probability:.2f}" if r.probability == r.probability else "", o) for r, o in zip(table.itertuples(), other)]
@@ -331,7 +332,8 @@ def bench(
     import tempfile
     from fishlearn.artifact import check_file, write_file
     for file in (json_file, csv, chart): check_file(file)
-    from fishlearn.bench import bench_photos, bench_table, plot_bench, run_benches
+    from fishlearn.bench import bench_photos, run_benches
+    from fishlearn.comparisons import bench_table, plot_bench
     from fishlearn.hardware import best_device, machine
     with tempfile.TemporaryDirectory() as folder: table = bench_table(run_benches(bench_photos(photos, photos and labelling(photos, label_re, label_col), path_col, folder), only or (), arch))
     print_table([(r.what, r.against, f"{r.ours:.2f}", f"{r.other:.2f}", f"{r.ratio:.2f}", f"{r.low:.2f}–{r.high:.2f}") for r in table.itertuples()], ["what", "against", "s", "other, s", "ratio", "seen"], numbers=[2, 3, 4, 5])

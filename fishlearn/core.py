@@ -19,9 +19,10 @@ from fastcore.basics import patch
 
 from .artifact import ModelFiles, drop_stale, load_files, save_files
 from .cache import weights_hash
+from .engines import graph_engine, torch_engine
 from .errors import ArgumentError, JobError, choose
 from .photos import photo_table, read_table, rooted_path, split_names
-from .predict import answer_table, graph_engine, list_photos, predict_photos, sigmoid, softmax, torch_engine
+from .predict import answer_table, list_photos, predict_photos, sigmoid, softmax
 from .reading import FITS, photo_file, photo_pixels
 from .table import clean_path, is_folder, leave_out, several_species, species_counts, tell_left_out, tell_photos
 
@@ -32,6 +33,7 @@ class SpeciesModel(ModelFiles):
     evaluation: object = field(default=None, repr=False)    # `Evaluation` on the held-out photos of its own training
     learner: object = field(default=None, repr=False)       # the fastai `Learner` behind `learn`, once there is one
     engine: object = field(default=None, repr=False)        # the opened graph of a loaded model
+    precision: str = field(default="float32", repr=False)   # a loaded model answers in
 
     @property
     def several(self):
@@ -46,8 +48,11 @@ def probabilities(self: SpeciesModel,
 ) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
     "Probabilities of all species."
     size, mean, std, fit = (*(self.settings[k] for k in ("size", "mean", "std")), self.settings.get("fit", "squish"))
-    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = graph_engine(self.folder / "model.onnx")
-    engine = self.engine if self.trained is None and self.engine else torch_engine(self.net)
+    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = graph_engine(self.folder / "model.onnx", precision=self.precision)
+    if self.trained is None and self.engine: engine = self.engine
+    else:
+        from fishlearn.hardware import best_device
+        engine = torch_engine(self.net, best_device())
     return predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size, fit)), mean, std, several=self.several)
 
 @patch
@@ -144,9 +149,10 @@ def save(self: SpeciesModel,
 @patch(cls_method=True)
 def load(cls: SpeciesModel,
     folder,                 # model folder
+    precision: str = "float32",     # to answer in, or `bfloat16` (needs `fishlearn[fast]`)
 ):                          # `SpeciesModel`
     "Open a model folder; nothing in it can run."
-    return cls(**vars(load_files(folder)))
+    return cls(**vars(load_files(folder)), precision=choose(precision, ["float32", "bfloat16"], "precision"))
 
 # %% ../nbs/00_core.ipynb #f6863b11
 def held_out(
