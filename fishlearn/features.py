@@ -72,7 +72,7 @@ def features_dtype(
 ) -> torch.dtype:
     "The precision of a Learner's training, or the quickest here."
     if hasattr(learn, "any_precision"): return learn.any_precision.dtype
-    x = learn.dls.test_dl(items.iloc[:4]).one_batch()[0].as_subclass(torch.Tensor)
+    x = learn.dls.test_dl(items.iloc[:8]).one_batch()[0].as_subclass(torch.Tensor)
     return quickest_hardware(learn.model[0].eval(), x).dtype
 
 # %% ../nbs/32c_features.ipynb #c7ff462a

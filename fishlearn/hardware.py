@@ -102,16 +102,16 @@ def try_hardware(
     "Try layouts, precisions and threads on the real network."
     net, before = deepcopy(net), torch.get_num_threads()
     def cost(how):
-        try: return seconds(lambda: one_step(net, x, how))
+        try: return seconds(lambda: one_step(net, x, how), 1)
         except (RuntimeError, NotImplementedError): return float("inf")
-    best = Hardware(threads=before)
-    first = least = cost(best)
-    more = [] if "OMP_NUM_THREADS" in os.environ or x.device.type != "cpu" or before == os.cpu_count() else [dict(threads=os.cpu_count())]
-    for change, margin in [(dict(layout="channels_last"), 1.), *((dict(precision=p), 1.25) for p in small_types(x.device)), *((c, 1.1) for c in more)]:
-        took = cost(replace(best, **change))
-        if took * margin < least: best, least = replace(best, **change), took
+    costs = {how: cost(how) for how in (Hardware(p, layout, before) for p in ("float32", *small_types(x.device)) for layout in LAYOUTS)}
+    best = min(costs, key=lambda how: costs[how] * (1 if how.precision == "float32" else 1.25))
+    if "OMP_NUM_THREADS" not in os.environ and x.device.type == "cpu" and before != os.cpu_count():
+        more = replace(best, threads=os.cpu_count())
+        costs[more] = cost(more)
+        if costs[more] * 1.1 < costs[best]: best = more
     torch.set_num_threads(before)
-    return replace(best, gain=round(first / least, 2))
+    return replace(best, gain=round(costs[Hardware(threads=before)] / costs[best], 2))
 
 # %% ../nbs/32_hardware.ipynb #aae85b2a
 def quickest_hardware(

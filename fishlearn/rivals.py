@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/rivals.html.md"""
 __all__ = ['stock_loaders', 'stock_learner', 'quiet', 'own_cache', 'our_learner', 'Repeated', 'epoch', 'loaded_model',
            'train_once']
 
-# %% ../nbs/79a_rivals.ipynb #a44fd0af
+# %% ../nbs/79a_rivals.ipynb #021d2bff
 import os, tempfile
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-# %% ../nbs/79a_rivals.ipynb #9b6e2112
+# %% ../nbs/79a_rivals.ipynb #86d4c7e8
 def stock_loaders(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -41,7 +41,7 @@ def stock_learner(
     if pretrained: load_body(learn.model[0].model, find_weights(arch), arch)
     return learn
 
-# %% ../nbs/79a_rivals.ipynb #e1a96b71
+# %% ../nbs/79a_rivals.ipynb #d258f42a
 @contextmanager
 def quiet():
     "No lines and no bars."
@@ -58,7 +58,7 @@ def own_cache():
             os.environ.pop("FISHLEARN_CACHE")
             if before is not None: os.environ["FISHLEARN_CACHE"] = before
 
-# %% ../nbs/79a_rivals.ipynb #d81cc53e
+# %% ../nbs/79a_rivals.ipynb #d4712d4e
 def our_learner(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
@@ -73,10 +73,10 @@ def our_learner(
     table, store = decode_photos(table[table.split == "train"], size)
     how = Training("finetune" if pretrained else "scratch", balance="none")
     learn = build_learner(table, store, arch, *normalisation(arch), how)
-    learn.add_cbs(training_callbacks(how, training_hardware(learn, how, Checkpoint()).dtype, False))
+    learn.add_cbs(training_callbacks(how, training_hardware(learn, how, Checkpoint()), False))
     return learn
 
-# %% ../nbs/79a_rivals.ipynb #56626f8f
+# %% ../nbs/79a_rivals.ipynb #4b7e0ffd
 class Repeated:
     "A loader that keeps one batch in memory and hands it out again and again."
     def __init__(self, dl):
@@ -91,7 +91,7 @@ def epoch(
     learn.unfreeze()
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-5)
 
-# %% ../nbs/79a_rivals.ipynb #fbfa78ca
+# %% ../nbs/79a_rivals.ipynb #56a3aa7e
 def loaded_model(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone

@@ -6,7 +6,8 @@ Docs: https://fishlearn.github.io/fishlearn/runs.html.md"""
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'Training', 'given', 'check_choices', 'arguments', 'make_choices', 'settle', 'training_loaders',
-           'training_callbacks', 'open_run', 'photos_hash', 'build_learner', 'training_hardware', 'fit_photos']
+           'training_callbacks', 'open_run', 'photos_hash', 'build_learner', 'training_hardware', 'fit_photos',
+           'quicken']
 
 # %% ../nbs/34_runs.ipynb #62092bfe
 import inspect
@@ -23,7 +24,7 @@ from fastai.torch_core import set_seed
 from .augment import augmentation, check_augmentation
 from .balance import balanced_loader, check_balance, choose_balance
 from .cache import content_name
-from .callbacks import AccumulateGradients, GradientClipValue, KeepBest, WeightAveraging
+from .callbacks import AccumulateGradients, GradientClipValue, KeepBest, Layout, WeightAveraging
 from .checkpoints import Checkpoint
 from .distributed import side_by_side
 from .errors import ArgumentError, choose
@@ -147,11 +148,11 @@ def training_loaders(
 
 def training_callbacks(
     how: Training,          # settled
-    dtype: torch.dtype,     # to train in
+    hardware: Hardware,     # precision and layout to train in
     held_out: bool,         # are there validation photos?
 ) -> list:                  # fastai callbacks
     "What the choices ask for."
-    wanted = [(AnyPrecision, dtype, True), (KeepBest, how.monitor, held_out), (WeightAveraging, how.average, how.average), (GradientClip, how.clip, how.clip),
+    wanted = [(AnyPrecision, hardware.dtype, True), (Layout, hardware.memory_format, True), (KeepBest, how.monitor, held_out), (WeightAveraging, how.average, how.average), (GradientClip, how.clip, how.clip),
               (GradientClipValue, how.clip_value, how.clip_value), (AccumulateGradients, how.bs * how.accumulate, how.accumulate > 1)]
     cbs = [make(argument) for make, argument, yes in wanted if yes]
     for cb in cbs:
@@ -208,7 +209,7 @@ def training_hardware(
     keep: Checkpoint,       # a run stays with the choice it was begun with
 ) -> Hardware:
     "What was asked for, else the quickest here."
-    x, net = learn.dls.test_dl(learn.dls.train.items[:4]).one_batch()[0].as_subclass(torch.Tensor), learn.model.train(how.recipe != "probe")
+    x, net = learn.dls.test_dl(learn.dls.train.items[:8]).one_batch()[0].as_subclass(torch.Tensor), learn.model.train(how.recipe != "probe")
     found = keep.once("hardware", lambda: asdict(quickest_hardware(net, x)))
     asked = {k: getattr(how, k) for k in ("precision", "layout") if getattr(how, k) != "auto"}
     chosen = Hardware(**found | asked)
@@ -237,7 +238,15 @@ def fit_photos(
     plan = {k: str(v) for k, v in asdict(how).items()} | dict(arch=arch, photos=photos_hash(table), size=str(list(store.size)))
     keep = open_run(run, resume, plan, how.seed)
     with first_goes_ahead(): learn = build_learner(table, store, arch, mean, std, how, several)
-    cbs = training_callbacks(how, training_hardware(learn, how, keep).dtype, len(learn.dls.valid_ds) > 0)
+    cbs = training_callbacks(how, training_hardware(learn, how, keep), len(learn.dls.valid_ds) > 0)
     with learn.added_cbs([keep, *learn.policy.cbs, *cbs, *loggers(how.log, run)]), side_by_side(learn): history = RECIPES[how.recipe](learn, **arguments(how))
     if how.recipe == "metric" and len(learn.dls.valid_ds) and not several_processes(): print("named in three ways:", score_embeddings(learn).round(3), sep="\n")
     return learn, history, how
+
+# %% ../nbs/34_runs.ipynb #0cf55762
+def quicken(
+    learn: Learner,     # from `species_learner`
+) -> Learner:           # the same
+    "Let a Learner train in the layout and precision that are quickest here."
+    hardware = training_hardware(learn, Training("finetune"), Checkpoint())
+    return learn.add_cbs([AnyPrecision(hardware.dtype), Layout(hardware.memory_format)])
