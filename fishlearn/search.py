@@ -9,7 +9,7 @@ __all__ = ['LIMIT', 'LOOKED', 'FRAME', 'ENOUGH', 'FREE', 'neighbours', 'views', 
            'sure', 'join_alike', 'draw_line']
 
 # %% ../nbs/11d_search.ipynb #ae5c86b9
-import tempfile
+import mmap, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.cluster.hierarchy import DisjointSet
+from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 from tqdm.auto import tqdm
 
@@ -37,7 +38,7 @@ def neighbours(
     "Pairs of photos with similar signatures."
     k = min(k, len(s) - 1)
     if k < 1: return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    far, near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(s).kneighbors()
+    with config_context(working_memory=64): far, near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(s).kneighbors()
     i, j, far = np.repeat(np.arange(len(s)), k), near.ravel(), far.ravel()
     _, once = np.unique(np.minimum(i, j) * len(s) + np.maximum(i, j), return_index=True)
     once = once[far[once] <= limit]
@@ -70,7 +71,13 @@ class Drawer:
         put = lambda name, dtype, *shape: np.memmap(Path(home.name, name), dtype, "w+", shape=(len(rows), *shape))
         drawer = cls(home, put("small", np.uint8, 128, 128), put("waves", np.float16, 32, 64, 2))
         for i in range(0, len(rows), many): drawer.small[i:i + many] = (greys(squares(rows[i:i + many])) * 255).round().to(torch.uint8)
+        drawer.let_go()
         return drawer
+
+    def let_go(self):
+        "Give back the memory that mapped pages take; what they hold is in the files."
+        if not hasattr(mmap, "MADV_DONTNEED"): return
+        for a in (self.small, self.waves): a._mmap.madvise(mmap.MADV_DONTNEED)
 
     def pictures(self, rows): return torch.from_numpy(self.small[rows]).float() / 255
 
@@ -81,6 +88,7 @@ class Drawer:
             x, r = self.pictures(slice(i, i + many)), reach[i:i + many]
             found.append(signatures(x, r))
             self.waves[i:i + many] = torch.view_as_real(spectra(x, r)).half()
+            self.let_go()
         return np.concatenate(found)
 
 # %% ../nbs/11d_search.ipynb #6d7406ae
@@ -140,6 +148,7 @@ def search(
             for table in side_by_side(lambda part: look_closer(drawer, sizes, reach, *part.T), np.array(chunk).reshape(-1, 2)):
                 found.append(table)
                 join_alike(joined, table)
+            drawer.let_go()
     return found, s
 
 def sure(
