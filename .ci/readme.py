@@ -36,7 +36,8 @@ def render(root, site):
     nb.metadata["language_info"] = {"name": "python"}
     text, resources = exporter().from_notebook_node(nb)
     pictures = {f"{IMAGES}/{name}": data for name, data in resources["outputs"].items()}
-    text = re.sub(r"!\[[^\]]*\]\((output_[^)]+)\)", rf"![nine drawn fish]({IMAGES}/\1)", text)
+    alt = lambda m: "nine drawn fish" if m[1].endswith("jpg") else "the same models, judged on a random and on an honest split"
+    text = re.sub(r"!\[[^\]]*\]\((output_[^)]+)\)", lambda m: f"![{alt(m)}]({IMAGES}/{m[1]})", text)
     link = lambda m: f"]({site}{nbpath2html(m[1]).as_posix()})"
     text = re.sub(r"\]\(([^):]+\.ipynb)\)", link, text)
     return re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip() + "\n", pictures
