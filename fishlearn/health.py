@@ -78,8 +78,9 @@ def check_space(
     variable: str = "TMPDIR",   # environment variable that names another one
 ):
     "Refuse to decode into a folder that has no room for it."
-    folder = folder or tempfile.gettempdir()
-    if (free := shutil.disk_usage(folder).free) < needed: raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} are free; make room, or let {variable} name a folder on a larger disk.")
+    folder = Path(folder or tempfile.gettempdir()).absolute()
+    there = next(f for f in (folder, *folder.parents) if f.is_dir())
+    if (free := shutil.disk_usage(there).free) < needed: raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} are free; make room, or let {variable} name a folder on a larger disk.")
 
 # %% ../nbs/11a_health.ipynb #57278f65
 def recall_all_facts(
