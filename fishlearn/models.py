@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import ArgumentError
-from .fishresnet import FishBody, linear_head
+from .fishresnet import FISHRESNETS, FishBody, linear_head
 from .reading import sides
 from .weights import hub_weights, packaged_weights, read_weights, torchvision_weights
 
@@ -37,7 +37,7 @@ def library(
 ):                  # `"fishlearn"`, `"timm"` or `"torchvision"`; None where nobody knows the name
     "Who builds a backbone."
     name, _, tag = arch.partition(".")
-    if arch == "fishresnet": return "fishlearn"
+    if arch in FISHRESNETS: return "fishlearn"
     if timm.is_model(name) and (not tag or arch in timm.list_pretrained(f"{name}.*")): return "timm"
     return "torchvision" if arch in torchvision_names() else None
 
@@ -50,7 +50,7 @@ def check_arch(
     if library(arch): return arch
     from torchvision.models import list_models
     if arch in list_models(): raise ArgumentError(f"torchvision's {arch} is no photo classifier that ends in a linear layer: choose another backbone, such as {DEFAULT_ARCH}.")
-    near = get_close_matches(arch.lower(), {"fishresnet", *timm.list_models(), *torchvision_names()}, 3, .5) or [DEFAULT_ARCH]
+    near = get_close_matches(arch.lower(), {*FISHRESNETS, *timm.list_models(), *torchvision_names()}, 3, .5) or [DEFAULT_ARCH]
     raise ArgumentError(f"There is no arch {arch!r}; names that come near it: {', '.join(near)}.")
 
 # %% ../nbs/30_models.ipynb #08d54e42
@@ -75,7 +75,7 @@ def fixed_size(
 ):                      # side of the square, px; None where any will do
     "The only size a backbone takes."
     made_by = library(check_arch(arch))
-    if made_by == "fishlearn": return FishBody.size
+    if made_by == "fishlearn": return FISHRESNETS[arch]
     if made_by == "torchvision": return torchvision_preset(arch).crop_size[0] if arch.startswith(("vit_", "maxvit_")) else None
     wants = timm.get_pretrained_cfg(arch)
     return wants.input_size[-1] if wants.fixed_input_size else None
@@ -118,7 +118,7 @@ def create_body(
 ) -> nn.Module:                     # photos (n, 3, h, w) → features (n, `num_features`)
     "A backbone without classifier, with random weights."
     made_by = library(check_arch(arch))
-    if made_by == "fishlearn": return FishBody()
+    if made_by == "fishlearn": return FishBody(size=FISHRESNETS[arch])
     return timm_body(arch) if made_by == "timm" else torchvision_body(arch)
 
 # %% ../nbs/30_models.ipynb #e3264651
@@ -136,7 +136,7 @@ def create_head(
     arch: str = DEFAULT_ARCH,   # name of the backbone the head is for
 ) -> nn.Module:                 # features → one logit a species
     "What is done to all features, a dropout, and a linear classifier."
-    own = arch == "fishresnet"
+    own = arch in FISHRESNETS
     if dropout is None: dropout = .2 if own else 0.
     return nn.Sequential(nn.Identity() if own else PowerNorm(), *linear_head(n_features, n_classes, dropout))
 

@@ -70,8 +70,9 @@ class Drawer:
         home = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
         put = lambda name, dtype, *shape: np.memmap(Path(home.name, name), dtype, "w+", shape=(len(rows), *shape))
         drawer = cls(home, put("small", np.uint8, 128, 128), put("waves", np.float16, 32, 64, 2))
-        for i in range(0, len(rows), many): drawer.small[i:i + many] = (greys(squares(rows[i:i + many])) * 255).round().to(torch.uint8)
-        drawer.let_go()
+        for i in range(0, len(rows), many):
+            drawer.small[i:i + many] = (greys(squares(rows[i:i + many])) * 255).round().to(torch.uint8)
+            drawer.let_go()
         return drawer
 
     def let_go(self):
@@ -81,15 +82,17 @@ class Drawer:
 
     def pictures(self, rows): return torch.from_numpy(self.small[rows]).float() / 255
 
-    def describe(self, reach, many=256):
+    def describe(self, reach, many=64):
         "Signatures of all photos, seen in some shape; the waves go to the drawer."
-        found = []
+        found = None
         for i in tqdm(range(0, len(self.small), many), desc="compare photos", leave=False, delay=1):
             x, r = self.pictures(slice(i, i + many)), reach[i:i + many]
-            found.append(signatures(x, r))
+            s = signatures(x, r)
+            if found is None: found = np.empty((len(self.small), s.shape[1]), np.float32)
+            found[i:i + many] = s
             self.waves[i:i + many] = torch.view_as_real(spectra(x, r)).half()
             self.let_go()
-        return np.concatenate(found)
+        return found
 
 # %% ../nbs/11d_search.ipynb #6d7406ae
 LOOKED, FRAME = ["a", "b", "similarity", "kind", "why"], "another frame"
