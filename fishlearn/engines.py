@@ -13,6 +13,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 from threading import Lock
 
+import numpy as np
+
 from .errors import ArgumentError, JobError, choose
 from .reading import sides
 
@@ -69,7 +71,8 @@ def openvino_engine(
     precision: str = "float32",     # or `bfloat16`
 ):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a graph with OpenVINO, on the processor."
-    from openvino import Core
+    from openvino import Core, Tensor
+    Tensor(np.zeros(1, np.float32)).data[:] = 0
     cores = os.cpu_count() or 1
     how = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision], "INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": max(1, cores // threads)}
     model = Core().compile_model(str(graph), "CPU", how)
