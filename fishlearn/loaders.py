@@ -69,7 +69,7 @@ def decode_photos(
 ) -> tuple:                 # the table with bad photos left out and what is known of the others, and the `PhotoStore`
     "Check and decode every usable photo, in one pass."
     checked, decoded = decode_all(table, size, seconds, fit)
-    lost = checked[(table.status == "ok") & (checked.status != "ok")]
+    lost = checked[(table.status == "ok").to_numpy() & (checked.status != "ok")]
     if "sha256" in table: stop_if_many(dict(zip(lost.path, lost.reason)), (table.status == "ok").sum())
     return checked, PhotoStore(**vars(decoded))
 
