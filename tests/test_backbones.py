@@ -2,9 +2,10 @@
 import pytest
 from safetensors.torch import save_file
 
-from fishlearn.core import SpeciesModel, train_species_model
-from fishlearn.datasets import sample_fish
-from fishlearn.models import create_body
+from fishlearn.deploy.species_model import SpeciesModel
+from fishlearn.core import train_species_model
+from fishlearn.samples.fish import sample_fish
+from fishlearn.models.backbones import create_body
 
 
 @pytest.fixture(scope="module")

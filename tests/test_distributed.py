@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import equal
 
-from fishlearn.datasets import sample_fish
+from fishlearn.samples.fish import sample_fish
 
 pytest.importorskip("accelerate")
 SCRIPT = Path(__file__).with_name("two_processes.py")

@@ -7,9 +7,9 @@ from fastai.learner import Learner
 from fastai.metrics import accuracy
 from torch import nn
 
-from fishlearn.checkpoints import Checkpoint
-from fishlearn.logs import loggers
-from fishlearn.stages import fit_stage
+from fishlearn.callbacks.checkpoints import Checkpoint
+from fishlearn.callbacks.logs import loggers
+from fishlearn.train.stages import fit_stage
 
 
 class Death(BaseException): pass

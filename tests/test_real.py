@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fishlearn.copies import find_copies, pair_scores
-from fishlearn.health import decode_all
-from fishlearn.leaks import leak_report
-from fishlearn.photos import from_csv, from_name_re, photo_table
-from fishlearn.splits import cap_species, split_photos
+from fishlearn.splits.copies import find_copies
+from fishlearn.splits.copies_report import pair_scores
+from fishlearn.data.health import decode_all
+from fishlearn.splits.leaks import leak_report
+from fishlearn.data.photos import from_csv, from_name_re, photo_table
+from fishlearn.splits.split import cap_species, split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="FISHLEARN_DATA is not set, so the real photos are not tested")

@@ -9,7 +9,7 @@ KILLS = int(os.environ.get("FISHLEARN_KILLS", 2))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
 def test_sigkill(tmp_path, monkeypatch):
     import interrupted
-    from fishlearn.datasets import sample_fish
+    from fishlearn.samples.fish import sample_fish
     monkeypatch.chdir(tmp_path)
     sample_fish("fish", per_species=4, size=64)
     processes = multiprocessing.get_context("forkserver")

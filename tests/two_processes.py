@@ -8,17 +8,17 @@ from fastai.callback.core import Callback
 from fastai.torch_core import rank_distrib, set_seed
 from safetensors.torch import save_file
 
-from fishlearn.balance import balanced_loader
-from fishlearn.callbacks import KeepBest, WeightAveraging
-from fishlearn.checkpoints import Checkpoint
-from fishlearn.distributed import side_by_side
-from fishlearn.learner import species_learner
-from fishlearn.loaders import decode_photos, species_loaders
-from fishlearn.mixed import AnyPrecision
-from fishlearn.photos import from_folder
-from fishlearn.processes import alone, first_goes_ahead
-from fishlearn.splits import split_photos
-from fishlearn.stages import find_lr, fit_stage
+from fishlearn.train.balance import balanced_loader
+from fishlearn.callbacks.basic import KeepBest, WeightAveraging
+from fishlearn.callbacks.checkpoints import Checkpoint
+from fishlearn.train.distributed import distributed_training
+from fishlearn.train.learner import species_learner
+from fishlearn.train.loaders import decode_photos, species_loaders
+from fishlearn.callbacks.mixed_precision import AnyPrecision
+from fishlearn.data.photos import from_folder
+from fishlearn.processes import _local_only, main_process_first
+from fishlearn.splits.split import split_photos
+from fishlearn.train.stages import find_lr, fit_stage
 
 rank, answers = rank_distrib(), {}
 folder = Path(sys.argv[1])
@@ -73,7 +73,7 @@ def new_learner(epochs_seen=None, balance="none"):
 def recipe(run, resume=False, cbs=(), epochs_seen=None):
     "Search a rate, train the head, train all; hand back the Learner, the rate and the history."
     learn = new_learner(epochs_seen)
-    with side_by_side(learn), learn.added_cbs([Checkpoint(run, resume), AnyPrecision(torch.float32), KeepBest(), WeightAveraging(.5)]):
+    with distributed_training(learn), learn.added_cbs([Checkpoint(run, resume), AnyPrecision(torch.float32), KeepBest(), WeightAveraging(.5)]):
         lr = find_lr(learn, num_it=8)
         if epochs_seen is not None: epochs_seen.clear()
         head = fit_stage(learn, "head", 1, 1e-2)
@@ -82,7 +82,7 @@ def recipe(run, resume=False, cbs=(), epochs_seen=None):
     return learn, lr, [v for h in (head, full) for v in h.drop(columns=["stage", "epoch"]).to_numpy().tolist()]
 
 
-with first_goes_ahead(): table, store = decode_photos(from_folder(folder / "fish"), size=32)
+with main_process_first(): table, store = decode_photos(from_folder(folder / "fish"), size=32)
 table = split_photos(table, valid=.25)
 table = table.drop([table.index[table.split == s][0] for s in ("train", "valid")])
 
@@ -91,11 +91,11 @@ learn, answers["lr"], answers["history"] = recipe(folder / "run", epochs_seen=se
 answers["seen"], answers["curve"] = seen, learn.lr_curve.loss.tolist()
 save_file({k: v.contiguous() for k, v in learn.model.state_dict().items()}, folder / f"weights{rank}.safetensors")
 
-with side_by_side(learn), learn.no_bar():
+with distributed_training(learn), learn.no_bar():
     answers["validated"] = list(map(float, learn.validate()))
     inside, targets, losses = learn.get_preds(with_loss=True)
     inputs = learn.get_preds(with_input=True)[0]
-with alone(), learn.no_bar():
+with _local_only(), learn.no_bar():
     answers["validated alone"] = list(map(float, learn.validate()))
     outside, expected, expected_losses = learn.get_preds(with_loss=True)
     answers["inputs"] = torch.equal(inputs, learn.get_preds(with_input=True)[0])
@@ -107,12 +107,12 @@ again, *rest = recipe(folder / "cut", resume=True)
 answers["resumed"] = [all(torch.equal(v, again.model.state_dict()[k]) for k, v in learn.model.state_dict().items()), rest == [answers["lr"], answers["history"]]]
 
 early, wide, balanced = new_learner(), new_learner(), new_learner(balance="batches")
-with side_by_side(early), early.no_logging(): early.fit(5, cbs=KeepBest("accuracy", patience=2, baseline=1.1))
+with distributed_training(early), early.no_logging(): early.fit(5, cbs=KeepBest("accuracy", patience=2, baseline=1.1))
 answers["epochs before it stopped"] = len(early.recorder.values)
-with side_by_side(wide), wide.no_logging(), wide.added_cbs([AnyPrecision(torch.bfloat16), Overflow()]):
+with distributed_training(wide), wide.no_logging(), wide.added_cbs([AnyPrecision(torch.bfloat16), Overflow()]):
     wide.fit(1)
     answers["precision"] = str(wide.any_precision.dtype)
-with side_by_side(balanced), balanced.no_logging(), balanced.added_cbs(Batches()):
+with distributed_training(balanced), balanced.no_logging(), balanced.added_cbs(Batches()):
     balanced.fit(1)
     answers["balanced"] = [sorted(Counter(b).values()) for b in balanced.batches.seen]
 
