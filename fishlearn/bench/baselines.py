@@ -66,11 +66,11 @@ def _fishlearn_learner(
     "The Learner behind `train_species_model`."
     from fishlearn.callbacks.checkpoints import Checkpoint
     from fishlearn.train.loaders import decode_photos
-    from fishlearn.models.backbones import normalisation
+    from fishlearn.models.backbones import arch_preprocessing
     from fishlearn.train.runs import TrainingConfig, _build_learner, _training_callbacks, _training_hardware
-    table, store = decode_photos(table[table.split == "train"], size)
+    table, store = decode_photos(table[table.split == "train"], arch_preprocessing(arch, size))
     how = TrainingConfig("finetune" if pretrained else "scratch", balance="none")
-    learn = _build_learner(table, store, arch, *normalisation(arch), how)
+    learn = _build_learner(table, store, arch, how)
     learn.add_cbs(_training_callbacks(how, _training_hardware(learn, how, Checkpoint()), False))
     return learn
 
@@ -99,11 +99,10 @@ def _loaded_model(
 ):                          # `SpeciesModel`
     "An untrained model that has been saved and loaded."
     from fishlearn.deploy.species_model import SpeciesModel
-    from fishlearn.models.backbones import create_net, normalisation
-    mean, std = normalisation(arch)
+    from fishlearn.models.backbones import arch_preprocessing, create_net
     classes = sorted(table.label.dropna().unique())
-    settings = dict(arch=arch, size=[size, size], mean=list(mean), std=list(std), recipe="probe", split="given", mirror=False)
-    SpeciesModel(classes, settings, trained=create_net(arch, len(classes)).eval()).save(folder)
+    settings = dict(arch=arch, recipe="probe", split="given", mirror=False)
+    SpeciesModel(classes, arch_preprocessing(arch, size), settings, trained=create_net(arch, len(classes)).eval()).save(folder)
     model = SpeciesModel.load(folder, precision)
     model.probabilities([])
     return model

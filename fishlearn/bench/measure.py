@@ -57,11 +57,10 @@ def _bench_predict(
     turns: int = 3,
 ) -> list:                  # of `Comparison`
     "Prediction, against plain fastai's two ways, and against the network alone."
-    from fishlearn.deploy.predict import _in_threads, _normalise
-    from fishlearn.data.reading import photo_pixels
+    from fishlearn.deploy.predict import _in_threads
     paths, stock = _some_photos(table, max_photos), fastai_baseline(table, arch, pretrained=False)
     with tempfile.TemporaryDirectory() as folder: model, *rounded = [_loaded_model(table, arch, Path(folder, p), precision=p) for p in ("float32", "bfloat16") if p == "float32" or find_spec("openvino")]
-    x = _normalise([photo_pixels(p, model.settings["size"]) for p in paths[:model.engine.bs]], model.settings["mean"], model.settings["std"])
+    x = model.preprocessing.normalise([model.preprocessing.pixels(p) for p in paths[:model.engine.bs]])
     def one_by_one():
         with stock.no_bar():
             for p in paths: stock.predict(p)
@@ -83,12 +82,13 @@ def _bench_reading(
     "Checking and decoding, against Pillow."
     from PIL import Image
     from fishlearn.data.health import _inspect_all
+    from fishlearn.data.preprocessing import Preprocessing
     paths = table.path[table.split.notna()].tolist()[:max_photos]
     def ours():
-        with _temporary_cache(): _inspect_all(paths, size=size)
+        with _temporary_cache(): _inspect_all(paths, preprocessing=Preprocessing(size))
     def pillow():
         for p in paths: np.asarray(Image.open(p).convert("RGB").resize((size, size)))
-    _inspect_all(paths[:64], size=8)
+    _inspect_all(paths[:64], preprocessing=Preprocessing(8))
     return [compare(f"check and decode {len(paths)} photos", "Pillow, decoding only", ours, pillow, turns)]
 
 def _warm_up(

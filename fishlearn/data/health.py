@@ -25,7 +25,7 @@ from ..cache import _contained, cache_folder, evict
 from .inspect import _FACTS, _FINDINGS
 from .known import _content_key, _file_key, _get_facts, _get_pixels, _inspect_once, _pixels_kind, _put_facts, _put_photos
 from .photos import _as_table
-from .reading import _RESIZE_METHODS, _inner_box, _sides, _squish, photo_pixels
+from .preprocessing import Preprocessing, _as_preprocessing, _inner_box, _squish
 from .table import leave_out
 from ..errors import JobError, _check_option
 
@@ -33,8 +33,7 @@ from ..errors import JobError, _check_option
 def _inspect_batch(
     batch: list,            # pairs of a row number and a path
     seconds: float = 20,    # for one photo
-    size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
-    resize: str = "squish",    # how photos are fitted into that shape
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
     cache: str = None,      # folder where results are kept, if it is not this process' own
 ) -> list:                  # a tuple a photo, one value for each of `_FINDINGS`
     "Inspect photos one after the other, each against the clock."
@@ -44,9 +43,9 @@ def _inspect_batch(
     with open(os.devnull, "w") as nowhere:
         for _, photo in batch:
             faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-            found.append(_inspect_once(photo, size, resize))
+            found.append(_inspect_once(photo, preprocessing))
             faulthandler.cancel_dump_traceback_later()
-    _put_photos([photo for _, photo in batch], found, size, resize)
+    _put_photos([photo for _, photo in batch], found, preprocessing)
     return [facts for facts, _ in found]
 
 # %% ../../nbs/data/health.ipynb #ed24571f
@@ -86,30 +85,28 @@ def _check_space(
 def _get_known_facts(
     photos: list,           # paths, perhaps with boxes
     names: list,            # their names as files, from `_file_key`
-    size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
-    resize: str = "squish",    # how photos are fitted into that shape
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
 ) -> list:                  # one value for each of `_FINDINGS`, or None for a photo that must be read
     "What is known of photos, pixels included if they are wanted."
     found = _get_facts(names)
-    if not size: return found
+    if preprocessing is None: return found
     keys = [_content_key(f[-1], p) if f else None for f, p in zip(found, photos)]
-    there = _contained(_pixels_kind(size, resize), {k for k in keys if k})
+    there = _contained(_pixels_kind(preprocessing), {k for k in keys if k})
     return [f if k in there else None for f, k in zip(found, keys)]
 
 # %% ../../nbs/data/health.ipynb #28e21353
 def _inspect_all(
     photos: list,           # paths, perhaps with boxes
     seconds: float = 20,    # for one photo
-    size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
-    resize: str = "squish",    # how photos are fitted into that shape
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
     batch_size: int = 32,         # photos a batch
 ) -> pd.DataFrame:          # one row a photo, columns `_FINDINGS`
     "Inspect any number of photos on all cores."
     names = [_file_key(p) for p in photos]
-    found, alone = _get_known_facts(photos, names, size, resize), []
+    found, alone = _get_known_facts(photos, names, preprocessing), []
     rows = [(i, os.path.abspath(p)) for i, p in enumerate(photos) if found[i] is None]
-    if size: _check_space(len(rows) * np.prod(_sides(size)) * 3, cache_folder(), "FISHLEARN_CACHE")
-    work = partial(_inspect_batch, seconds=seconds, size=size, resize=resize, cache=str(cache_folder()))
+    if preprocessing: _check_space(len(rows) * np.prod(preprocessing.size) * 3, cache_folder(), "FISHLEARN_CACHE")
+    work = partial(_inspect_batch, seconds=seconds, preprocessing=preprocessing, cache=str(cache_folder()))
     with tqdm(total=len(rows), desc="read photos", leave=False, delay=1) as bar:
         for batch, result in _map_batches(work, (rows[i:i + batch_size] for i in range(0, len(rows), batch_size))):
             if result is None: alone += batch
@@ -150,17 +147,23 @@ def check_photos(
 class Decoded:
     "Photos as pixels of one shape, by path."
     keys: dict                                  # path → name under which its pixels are kept
-    size: tuple                                 # height and width, px
-    resize: str = "squish"                         # how photos were fitted into the shape
+    preprocessing: Preprocessing                # their shape, and what a network is given of them
     aspects: dict = field(default_factory=dict, repr=False) # path → width / height
     own: dict = field(default_factory=dict, repr=False)     # path → pixels that come from no file
+
+    @property
+    def size(self):
+        "Height and width, px."
+        return self.preprocessing.size
 
     def at(self,
         paths           # of photos
     ) -> np.ndarray:    # uint8, shape (paths, height, width, 3)
         "The pixels of some photos."
-        found = _get_pixels({self.keys[p] for p in paths if p in self.keys}, self.size, self.resize)
-        one = lambda p: self.own[p] if p in self.own else found[self.keys[p]] if self.keys.get(p) in found else photo_pixels(p, self.size, self.resize)
+        found = _get_pixels({self.keys[p] for p in paths if p in self.keys}, self.preprocessing)
+        def one(path):
+            if path in self.own: return self.own[path]
+            return found[self.keys[path]] if self.keys.get(path) in found else self.preprocessing.pixels(path)
         return np.stack([one(p) for p in paths]) if len(paths) else np.zeros((0, *self.size, 3), np.uint8)
 
     def squares(self,
@@ -169,25 +172,25 @@ class Decoded:
     ) -> np.ndarray:        # uint8, shape (paths, side, side, 3)
         "Some photos, squished to squares."
         pixels = self.at(paths)
-        if self.resize == "squish" and self.size[0] == self.size[1]: return pixels
-        inner = lambda p: _inner_box(self.aspects[p], self.size) if self.resize == "pad" else None
+        resize = self.preprocessing.resize
+        if resize == "squish" and self.size[0] == self.size[1]: return pixels
+        inner = lambda p: _inner_box(self.aspects[p], self.size) if resize == "pad" else None
         return np.stack([_squish(Image.fromarray(x).crop(inner(p)), side) for x, p in zip(pixels, paths)])
 
 # %% ../../nbs/data/health.ipynb #2d21d9a4
 def decode_all(
     photos,                 # photo table, or anything `photo_table` takes
-    size=128,               # side of a square, or `(height, width)`, px
+    preprocessing=128,      # `Preprocessing`, or just a size: side of a square, or `(height, width)`, px
     seconds: float = 20,    # for one photo
-    resize: str = "squish",    # `squish`, or `pad`
 ) -> tuple:                 # the table as from `check_photos`, and the `Decoded` photos
     "Check and decode every usable photo, in one pass."
-    _check_option(resize, _RESIZE_METHODS, "fit")
-    table = _as_table(photos)
+    preprocessing, table = _as_preprocessing(preprocessing), _as_table(photos)
     paths = table.path[table.status == "ok"].tolist()
-    facts = _inspect_all(paths, seconds, size, resize)
+    facts = _inspect_all(paths, seconds, preprocessing)
     evict()
     good = [(p, f) for p, f in zip(paths, facts.itertuples()) if f.status == "ok"]
-    return _add_facts(table, facts), Decoded({p: _content_key(f.sha256, p) for p, f in good}, _sides(size), resize, {p: f.width / f.height for p, f in good})
+    keys, aspects = {p: _content_key(f.sha256, p) for p, f in good}, {p: f.width / f.height for p, f in good}
+    return _add_facts(table, facts), Decoded(keys, preprocessing, aspects)
 
 # %% ../../nbs/data/health.ipynb #34654241
 def _check_broken_share(

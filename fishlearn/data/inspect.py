@@ -13,7 +13,8 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from .reading import _RESIZE_METHODS, _decode, _file_state, _open_image, _read_file, _read_whole, _reason_of
+from .preprocessing import Preprocessing
+from .reading import _decode, _file_state, _open_image, _read_file, _read_whole, _reason_of
 from .regions import _cut_out, _photo_box, _photo_file
 from ..errors import JobError
 
@@ -46,9 +47,8 @@ def _camera_of(
 def _inspect(
     data: bytes,            # the file
     photo: str,             # path, perhaps with a box
-    size,                   # side of the square wanted, or `(height, width)`, px; 0 for none
-    resize: str = "squish",    # a key of `_RESIZE_METHODS`
-) -> tuple:                 # facts from `format` to `camera`, a note, pixels (None without `size`)
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None for none
+) -> tuple:                 # facts from `format` to `camera`, a note, pixels (None without `preprocessing`)
     "Decode a file to the last byte and describe it."
     im = _open_image(data)
     box, outlines = _photo_box(photo)
@@ -58,13 +58,12 @@ def _inspect(
     if box:
         picture, note, turned = _cut_out(_read_whole(_photo_file(photo), _file_state(_photo_file(photo))), box, outlines), "", 1
         size_here = picture.size
-    else: picture, note, turned = _decode(data, size or 64)
-    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here), camera), "; ".join(notes + [note] * bool(note)), _RESIZE_METHODS[resize](picture, size) if size else None
+    else: picture, note, turned = _decode(data, preprocessing.size if preprocessing else 64)
+    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here), camera), "; ".join(notes + [note] * bool(note)), preprocessing._resized(picture) if preprocessing else None
 
 def inspect_photo(
     photo: str,             # path, perhaps with a box
-    size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
-    resize: str = "squish",    # a key of `_RESIZE_METHODS`
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
     known=lambda digest: None,  # function from the hash of a file to what was found in it before, or None
 ) -> tuple:                 # one value for each of `_FINDINGS`, and pixels, shape (height, width, 3), or None
     "Read a file once, from the first byte to the last: what it is, what is wrong with it, and its pixels."
@@ -73,7 +72,7 @@ def inspect_photo(
         data = _read_file(_photo_file(photo))
         digest = hashlib.sha256(data).hexdigest()
         if before := known(digest): return before, None
-        facts, reason, pixels = _inspect(data, photo, size, resize)
+        facts, reason, pixels = _inspect(data, photo, preprocessing)
         status = "ok"
     except FileNotFoundError: status, reason = "missing", "file not found"
     except Exception as e: status, reason = "unreadable", _reason_of(e)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..cache import _contained, get_many, put_many
 from .inspect import inspect_photo
-from .reading import _sides
+from .preprocessing import Preprocessing
 from .regions import _photo_file
 
 # %% ../../nbs/data/known.ipynb #75a0f774
@@ -46,12 +46,11 @@ def _facts_kind() -> str:
     return f"facts of photos, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
 
 def _pixels_kind(
-    size,           # side of a square, or `(height, width)`, px
-    resize: str,       # `squish`, or `pad`
+    preprocessing: Preprocessing,   # shape of the pixels
 ) -> str:
     "What pixels are kept as."
-    h, w = _sides(size)
-    return f"pixels {w}×{h} {resize}, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
+    h, w = preprocessing.size
+    return f"pixels {w}×{h} {preprocessing.resize}, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
 
 def _put_facts(
     facts: dict,    # name → one value for each of `_FINDINGS`
@@ -69,31 +68,30 @@ def _get_facts(
 # %% ../../nbs/data/known.ipynb #bf895801
 def _inspect_once(
     photo: str,             # path, perhaps with a box
-    size=0,                 # side of the square wanted, or `(height, width)`, px; 0 to look only
-    resize: str = "squish",    # `squish`, or `pad`
+    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
 ) -> tuple:                 # one value for each of `_FINDINGS`, and new pixels or None
     "Read a photo, decode it if it was not decoded before."
     def known(digest):
         name = _content_key(digest, photo)
-        return _get_facts([name])[0] if not size or _contained(_pixels_kind(size, resize), [name]) else None
-    return inspect_photo(photo, size, resize, known)
+        there = preprocessing is None or _contained(_pixels_kind(preprocessing), [name])
+        return _get_facts([name])[0] if there else None
+    return inspect_photo(photo, preprocessing, known)
 
 def _put_photos(
     photos: list,           # paths
     found: list,            # from `_inspect_once`, one for each
-    size=0,                 # the size asked for
-    resize: str = "squish",    # and the fit
+    preprocessing: Preprocessing = None,    # shape of the pixels
 ):
     "Keep facts and pixels under the photos' contents."
     names = [_content_key(facts[-1], p) if facts[-1] else None for p, (facts, _) in zip(photos, found)]
-    if size: put_many(_pixels_kind(size, resize), {n: np.ascontiguousarray(x).tobytes() for n, (_, x) in zip(names, found) if x is not None})
+    pixels = {n: np.ascontiguousarray(x).tobytes() for n, (_, x) in zip(names, found) if x is not None}
+    if preprocessing: put_many(_pixels_kind(preprocessing), pixels)
     _put_facts({n: facts for n, (facts, _) in zip(names, found)})
 
 def _get_pixels(
     names,                  # from `_content_key`
-    size,                   # side of a square, or `(height, width)`, px
-    resize: str = "squish",    # `squish`, or `pad`
+    preprocessing: Preprocessing,   # their shape
 ) -> dict:                  # name → uint8, shape (height, width, 3), of those that are there
     "The pixels of photos that were decoded before."
-    shape = (*_sides(size), 3)
-    return {n: np.frombuffer(v, np.uint8).reshape(shape) for n, v in get_many(_pixels_kind(size, resize), names).items() if len(v) == np.prod(shape)}
+    shape, found = (*preprocessing.size, 3), get_many(_pixels_kind(preprocessing), names)
+    return {n: np.frombuffer(v, np.uint8).reshape(shape) for n, v in found.items() if len(v) == np.prod(shape)}

@@ -100,6 +100,12 @@ def leave_out(
     rows = (table.status == "ok") & which(table)
     return table.assign(status=table.status.mask(rows, status), reason=table.reason.mask(rows, reason))
 
+def _usable(
+    table: pd.DataFrame,    # photo table
+) -> pd.DataFrame:          # its rows with status `ok`
+    "The photos of a table that are in use."
+    return table[table.status == "ok"]
+
 def _clean_path(
     path,           # as somebody wrote it
 ):                  # posix path without detours, or None

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from ..data.reading import photo_pixels
+from ..data.preprocessing import Preprocessing
 from ..data.summary import _escape_label
 from ..errors import ArgumentError
 
@@ -191,7 +191,7 @@ def photo_sheet(
     axes = fig.subplots(rows, cols, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
     for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths)):
-        ax.imshow(photo_pixels(p, 160))
+        ax.imshow(Preprocessing(160).pixels(p))
         ax.set_title(_escape_label(title), fontsize=8, color=colour)
     return fig
 

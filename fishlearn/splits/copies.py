@@ -119,7 +119,7 @@ def _decoding_key(
     "The shape photos were decoded to, as a part of the name under which a result is kept."
     if decoded is None: return "128"
     h, w = decoded.size
-    return str(h) if h == w and decoded.resize == "squish" else f"{h}×{w} {decoded.resize}"
+    return str(h) if h == w and decoded.preprocessing.resize == "squish" else f"{h}×{w} {decoded.preprocessing.resize}"
 
 def find_copies(
     photos,                 # photo table, or anything `photo_table` takes

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ..data.reading import photo_pixels
+from ..data.preprocessing import Preprocessing
 from ..data.summary import _short_path
 from ..errors import JobError
 from .candidates import _FRAME
@@ -37,7 +37,7 @@ def _tile(
     side: int,          # px
 ) -> Image.Image:
     "A photo as a small square; grey if it can no longer be read."
-    try: return Image.fromarray(photo_pixels(photo, side))
+    try: return Image.fromarray(Preprocessing(side).pixels(photo))
     except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
 def _select_pairs(

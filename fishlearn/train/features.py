@@ -127,7 +127,7 @@ def _features_kind(
     stats = [[v.flatten().tolist() for v in (t.mean, t.std)] for t in learn.dls.valid.after_batch.fs if isinstance(t, Normalize)]
     made = _content_name(_weights_hash(body), str(body), str(stats), torch.__version__, learn.dls.device.type, _features_engine(learn, dtype))[:12]
     h, w = store.size
-    return f"features of the {view} photo, {w}×{h} {store.resize}, {str(dtype).removeprefix('torch.')}, body {made}"
+    return f"features of the {view} photo, {w}×{h} {store.preprocessing.resize}, {str(dtype).removeprefix('torch.')}, body {made}"
 
 # %% ../../nbs/train/features.ipynb #79829373
 def _item_targets(

@@ -20,7 +20,7 @@ from fastai.vision.core import PILImage
 from fasttransform import Transform
 
 from ..data.health import Decoded, _check_broken_share, decode_all
-from ..data.reading import _sides, photo_pixels
+from ..data.preprocessing import Preprocessing, _as_preprocessing
 from ..data.regions import _photo_file
 from ..data.table import SEPARATOR
 from ..errors import JobError
@@ -37,7 +37,7 @@ class PhotoStore(Decoded):
         photo               # path, or an open image
     ) -> PILImage:          # of the store's height and width
         "A photo as a fastai image, from the pixels where they are known."
-        try: return PILImage.create(self.at([photo])[0] if isinstance(photo, str) else photo_pixels(photo, self.size, self.resize))
+        try: return PILImage.create(self.at([photo])[0] if isinstance(photo, str) else self.preprocessing.pixels(photo))
         except JobError as e: return self.skip(photo, e)
 
     def skip(self,
@@ -55,19 +55,21 @@ class PhotoStore(Decoded):
     def __getstate__(self): return vars(self) | dict(keys={}, own={}, aspects={})
 
     @classmethod
-    def empty(cls, size, expected=(), resize="squish"):
-        "A store that decodes everything on demand, for photos of a size and paths to train on."
-        return cls({}, _sides(size), resize, expected=frozenset(expected))
+    def empty(cls,
+        preprocessing,      # `Preprocessing`, or just a size, px
+        expected=(),        # paths of photos to train on
+    ) -> "PhotoStore":
+        "A store that decodes everything on demand."
+        return cls({}, _as_preprocessing(preprocessing), expected=frozenset(expected))
 
 # %% ../../nbs/train/loaders.ipynb #0b6e0f62
 def decode_photos(
     table: pd.DataFrame,    # photo table
-    size=256,               # side of a square, or `(height, width)`, px
+    preprocessing=256,      # `Preprocessing`, or just a size: side of a square, or `(height, width)`, px
     seconds: float = 20,    # for one photo
-    resize: str = "squish",    # `squish`, or `pad`
 ) -> tuple:                 # the table with bad photos left out and what is known of the others, and the `PhotoStore`
     "Check and decode every usable photo, in one pass."
-    checked, decoded = decode_all(table, size, seconds, resize)
+    checked, decoded = decode_all(table, preprocessing, seconds)
     lost = checked[(table.status == "ok").to_numpy() & (checked.status != "ok")]
     if "sha256" in table: _check_broken_share(dict(zip(lost.path, lost.reason)), (table.status == "ok").sum())
     return checked, PhotoStore(**vars(decoded))
@@ -89,8 +91,6 @@ class _OpenPhoto(Transform):
 def species_block(
     store: PhotoStore,      # decoded photos
     classes: list,          # species, in the order of the model's outputs
-    mean,                   # normalisation of the backbone: mean a channel
-    std,                    # and standard deviation
     valid_idx=(),           # rows for validation
     batch_tfms=(),          # augmentation on batches, before normalisation
     multilabel: bool = False,  # several species on one photo?
@@ -99,16 +99,15 @@ def species_block(
     "The DataBlock of a photo table."
     photo = TransformBlock(type_tfms=_OpenPhoto(store), batch_tfms=IntToFloatTensor)
     species = MultiCategoryBlock(vocab=list(classes)) if multilabel else CategoryBlock(vocab=list(classes), sort=False)
+    normalise = Normalize.from_stats(store.preprocessing.mean, store.preprocessing.std)
     return DataBlock((photo, species), get_x=_photo_path, get_y=ColReader("label", label_delim=SEPARATOR if multilabel else None),
-                     splitter=IndexSplitter(list(valid_idx)), item_tfms=list(item_tfms), batch_tfms=[*batch_tfms, Normalize.from_stats(mean, std)])
+                     splitter=IndexSplitter(list(valid_idx)), item_tfms=list(item_tfms), batch_tfms=[*batch_tfms, normalise])
 
 # %% ../../nbs/train/loaders.ipynb #b03c22f3
 def species_loaders(
     table: pd.DataFrame,    # photo table with `split`
     store: PhotoStore,      # decoded photos
     classes: list,          # species, in the order of the model's outputs
-    mean=(.5, .5, .5),      # normalisation of the backbone: mean a channel
-    std=(.5, .5, .5),       # and standard deviation
     bs: int = 32,           # photos a batch
     batch_tfms=(),          # augmentation on training batches
     device=None,            # where batches go
@@ -117,7 +116,7 @@ def species_loaders(
 ):                          # fastai `DataLoaders`
     "Loaders for the training and validation photos of a table."
     rows = table[table.split.isin(["train", "valid"])].reset_index(drop=True)
-    block = species_block(store, classes, mean, std, np.flatnonzero(rows.split == "valid"), batch_tfms, multilabel, item_tfms)
+    block = species_block(store, classes, np.flatnonzero(rows.split == "valid"), batch_tfms, multilabel, item_tfms)
     n_train = int((rows.split == "train").sum())
     return block.dataloaders(rows, bs=min(bs, n_train), val_bs=bs, num_workers=0, device=device)
 
@@ -130,11 +129,8 @@ def _photo_store(
 # %% ../../nbs/train/loaders.ipynb #c7d7e850
 def _remaining_loaders(
     table: pd.DataFrame,    # photo table of the training, or None
-    size,                   # side of a square, or `(height, width)`, px
+    preprocessing,          # `Preprocessing`, or just a size, px
     classes: list,          # species, in the order of the model's outputs
-    mean,                   # normalisation of the backbone: mean a channel
-    std,                    # and standard deviation
-    resize: str = "squish",    # `squish`, or `pad`
     **kwargs                # more arguments of `species_loaders`
 ):                          # fastai `DataLoaders`
     "Loaders over the training photos that are still there, or over a grey sheet."
@@ -142,7 +138,9 @@ def _remaining_loaders(
     there = sheet if table is None else table[[Path(_photo_file(p)).is_file() for p in table.path]]
     if not (there.split == "train").any(): there = sheet
     expected = frozenset(there.path[there.split.isin(["train", "valid"])])
-    store = PhotoStore({}, _sides(size), resize, own={"grey sheet": np.full((*_sides(size), 3), 128, np.uint8)}, expected=expected, skipping=False)
-    dls = species_loaders(there, store, classes, mean, std, **kwargs)
+    shape = _as_preprocessing(preprocessing)
+    grey = {"grey sheet": np.full((*shape.size, 3), 128, np.uint8)}
+    store = PhotoStore({}, shape, own=grey, expected=expected, skipping=False)
+    dls = species_loaders(there, store, classes, **kwargs)
     store.skipping = True
     return dls

@@ -30,12 +30,11 @@ def _lost_summary(
 
 def _decode_all_photos(
     table,                              # photo table
-    size,                               # side of a square, or `(height, width)`, px
-    resize: str = "squish",                # `squish`, or `pad`
+    preprocessing,                      # `Preprocessing`
 ) -> tuple:                             # the table with bad photos left out, and the `PhotoStore`
     "Check and decode, and say what turned out bad or odd."
     from fishlearn.train.loaders import decode_photos
-    read, store = decode_photos(table, size, resize=resize)
+    read, store = decode_photos(table, preprocessing)
     odd = read[(read.status == "ok") & (read.reason != "")]
     _lost_summary(table, read, "after reading")
     if len(odd): print(f"{len(odd)} odd but used:", *_left_out_summary(odd.assign(status="odd")), sep="\n")

@@ -133,15 +133,13 @@ def _resolve(
 def _training_loaders(
     table: pd.DataFrame,        # photo table with `split`
     store,                      # `PhotoStore` of its photos
-    mean,                       # normalisation of the backbone: mean a channel
-    std,                        # and standard deviation
     config: TrainingConfig,              # settled
     policy,                     # `Augmentation`
     multilabel: bool,              # several species on one photo?
 ):                              # fastai `DataLoaders`
     "Loaders with augmentation and balance."
     classes = species_counts(table[table.split == "train"]).columns.tolist()
-    dls = species_loaders(table, store, classes, mean, std, config.bs, policy.batch_tfms, best_device(), multilabel, policy.item_tfms)
+    dls = species_loaders(table, store, classes, config.bs, policy.batch_tfms, best_device(), multilabel, policy.item_tfms)
     dls.loaders[0] = balanced_loader(dls.train, config.balance)
     return dls
 
@@ -188,8 +186,6 @@ def _build_learner(
     table: pd.DataFrame,    # photo table with `split`
     store,                  # `PhotoStore` of its photos
     arch: str,              # name of a backbone
-    mean,                   # normalisation of the backbone: mean a channel
-    std,                    # and standard deviation
     config: TrainingConfig,          # settled
     multilabel: bool = False,  # several species on one photo?
 ) -> Learner:
@@ -197,7 +193,7 @@ def _build_learner(
     set_seed(config.seed, reproducible=True)
     policy, counts = augmentation(config.augment, store.size, config.flip), species_counts(table[table.split == "train"]).sum()
     loss = {} if multilabel else dict(loss_func=species_loss(config.balance, counts.to_numpy()))
-    dls = _training_loaders(table, store, mean, std, config, policy, multilabel)
+    dls = _training_loaders(table, store, config, policy, multilabel)
     learn = species_learner(dls, arch, config.weights, config.opt, config.mirror, config.dropout, wd=config.wd, pretrained=config.recipe != "scratch", **loss)
     learn.policy = policy
     return learn
@@ -222,8 +218,6 @@ def fit_photos(
     table: pd.DataFrame,        # photo table with `split`
     store,                      # `PhotoStore` of its photos
     arch: str = DEFAULT_ARCH,   # name of a backbone
-    mean=(.5, .5, .5),          # normalisation of the backbone: mean a channel
-    std=(.5, .5, .5),           # and standard deviation
     config: TrainingConfig = None,       # every choice about training
     multilabel: bool = False,      # several species on one photo?
     run=None,                   # folder to keep the state in, to go on from
@@ -236,7 +230,7 @@ def fit_photos(
     if is_main_process() and said: print(*said, sep="\n")
     plan = {k: str(v) for k, v in asdict(config).items()} | dict(arch=arch, photos=_photos_hash(table), size=str(list(store.size)))
     keep = _open_run(run, resume, plan, config.seed)
-    with main_process_first(): learn = _build_learner(table, store, arch, mean, std, config, multilabel)
+    with main_process_first(): learn = _build_learner(table, store, arch, config, multilabel)
     cbs = _training_callbacks(config, _training_hardware(learn, config, keep), len(learn.dls.valid_ds) > 0)
     with learn.added_cbs([keep, *learn.policy.cbs, *cbs, *loggers(config.log, run)]), distributed_training(learn): history = RECIPES[config.recipe](learn, **_recipe_keywords(config))
     if config.recipe == "metric" and len(learn.dls.valid_ds) and not is_distributed(): print("named in three ways:", _score_embeddings(learn).round(3), sep="\n")
