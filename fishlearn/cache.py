@@ -1,4 +1,4 @@
-"""What took long to find out is kept, under a name made of the contents it was found in.
+"""Slow results are kept on disk, under names made from the contents they were computed from.
 
 Docs: https://fishlearn.github.io/fishlearn/cache.html.md"""
 
@@ -8,8 +8,14 @@ Docs: https://fishlearn.github.io/fishlearn/cache.html.md"""
 __all__ = ['cache_folder', 'clear', 'put_many', 'get_many', 'put', 'get', 'cache_limit', 'evict', 'cache_table']
 
 # %% ../nbs/cache.ipynb #e68902a2
-import hashlib, json, os, sqlite3, tempfile, threading, time
-from collections.abc import Iterable
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +23,28 @@ from pathlib import Path
 import pandas as pd
 import platformdirs
 
+# %% ../nbs/cache.ipynb #23536b25
+def _content_name(
+    *parts: str,    # texts, such as the hashes of files and the settings
+) -> str:           # SHA-256, 64 hexadecimal digits
+    "A name for a result that follows from some texts."
+    digest = hashlib.sha256()
+    for part in parts: digest.update(f"{len(part)}:{part}".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+# %% ../nbs/cache.ipynb #89eb52aa
+def _weights_hash(
+    net,                # network
+) -> str:               # SHA-256, 64 hexadecimal digits
+    "The hash of all weights of a network."
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
 # %% ../nbs/cache.ipynb #6a63a891
 def _writable(
-    folder: Path,       # made, if it is not there
+    folder: Path,       # created if it does not exist
 ) -> bool:
     "Whether files can be written into a folder."
     try:
@@ -29,175 +54,186 @@ def _writable(
     except OSError: return False
 
 @lru_cache
+def _spare_folder() -> tempfile.TemporaryDirectory:
+    "A temporary folder that is deleted when the program ends."
+    return tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
+
+@lru_cache
 def _usable_folder(
     wanted: str,        # folder
 ) -> Path:              # the same, or a temporary one
     "A folder that can be written to."
-    if _writable(Path(wanted)): return Path(wanted)
-    _usable_folder.spare = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
-    return Path(_usable_folder.spare.name)
+    return Path(wanted) if _writable(Path(wanted)) else Path(_spare_folder().name)
 
-def cache_folder() -> Path:
+def cache_folder() -> Path:     # an existing folder
     "Where results are kept between runs."
     return _usable_folder(os.environ.get("FISHLEARN_CACHE") or platformdirs.user_cache_dir("fishlearn"))
-
-# %% ../nbs/cache.ipynb #23536b25
-def _content_name(
-    *parts          # texts
-) -> str:           # 64 hexadecimal digits
-    "A name for what follows from some texts: the same texts in the same order, the same name."
-    digest = hashlib.sha256()
-    for part in parts: digest.update(f"{len(part)}:{part}".encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
-
-# %% ../nbs/cache.ipynb #89eb52aa
-def _weights_hash(
-    net,                # network
-) -> str:               # SHA-256
-    "A fingerprint of all weights of a network."
-    digest = hashlib.sha256()
-    for name, value in net.state_dict().items(): digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 # %% ../nbs/cache.ipynb #1bcc758d
 _TABLES = """
 pragma page_size = 16384; pragma auto_vacuum = incremental; pragma synchronous = normal; pragma trusted_schema = off;
-create table if not exists names (kind text, name text, content integer, bytes integer, used real, primary key (kind, name)) without rowid;
+create table if not exists names (
+    kind text, name text, content integer, bytes integer, used real, primary key (kind, name)
+) without rowid;
 create table if not exists contents (content integer primary key, value blob);
 """
 _OPENED = threading.local()
 
+def _cache_file() -> Path:
+    "The file that holds all entries."
+    return cache_folder() / "kept.sqlite"
+
 def _connect() -> sqlite3.Connection:
-    "The cache, opened once by each thread of each process."
-    whose = os.getpid(), str(cache_folder() / "kept.sqlite")
-    if getattr(_OPENED, "whose", None) != whose:
-        base = sqlite3.connect(whose[1], timeout=30, isolation_level="IMMEDIATE")
+    "The open cache; each thread of each process opens it once."
+    key = os.getpid(), str(_cache_file())
+    if getattr(_OPENED, "key", None) != key:
+        base = sqlite3.connect(key[1], timeout=30, isolation_level="IMMEDIATE")
         base.executescript(_TABLES)
-        _OPENED.base, _OPENED.whose = base, whose
+        _OPENED.base, _OPENED.key = base, key
     return _OPENED.base
 
+# %% ../nbs/cache.ipynb #749603d9
 def _with_cache(
-    work,               # function of the open cache
-    otherwise,          # result where there is no cache
-):                      # what it hands back
-    "Work with the cache; a disk that is full, or a file that is damaged, is no reason to fail."
+    work: Callable[[sqlite3.Connection], object],   # what to do with the open cache
+    otherwise,                                      # result if the cache cannot be used
+):                                                  # the result of `work`
+    "Work with the cache, in one transaction; never fail because of it."
     try:
         with _connect() as base: return work(base)
     except sqlite3.Error as e:
         if type(e) is sqlite3.DatabaseError: clear()
         return otherwise
 
-def clear():
-    "Throw the whole file away; the next call begins a new one."
-    file = cache_folder() / "kept.sqlite"
+def clear() -> None:
+    "Delete everything in the cache."
     with suppress(AttributeError, sqlite3.Error): _OPENED.base.close()
-    _OPENED.whose = None
-    with suppress(OSError): file.unlink()
+    _OPENED.key = None
+    with suppress(OSError): _cache_file().unlink()
 
 # %% ../nbs/cache.ipynb #f9463333
-def _portions(
-    names: Iterable,    # texts
-    batch_size: int = 500,    # in one question
-):                      # yields a list of texts and the question marks for it
-    "Names, as many as one question to a database may have."
-    names = list(names)
-    for i in range(0, len(names), batch_size): yield names[i:i + batch_size], ",".join("?" * len(names[i:i + batch_size]))
+def _select(
+    base: sqlite3.Connection,       # the open cache
+    kind: str,                      # kind of the entries
+    names: Iterable[str],           # their names
+    columns: str = "name, used",    # what is asked for
+    source: str = "names",          # table that has it
+) -> list:                          # one row for each name that exists
+    "Look up entries by name, 500 names per query."
+    names, rows = list(names), []
+    for i in range(0, len(names), 500):
+        some = names[i:i + 500]
+        marks = ",".join("?" * len(some))
+        ask = f"select {columns} from {source} where kind = ? and name in ({marks})"
+        rows += base.execute(ask, (kind, *some)).fetchall()
+    return rows
 
 def put_many(
-    kind: str,          # what it is
-    values: dict,       # name → bytes
-):
-    "Keep some contents, all or none of them."
+    kind: str,                  # kind of the entries, such as "features"
+    values: dict[str, bytes],   # contents by name
+) -> None:
+    "Store several entries, all of them or none."
     def work(base):
         base.execute("begin immediate")
-        there = {name for some, marks in _portions(values) for name, in base.execute(f"select name from names where kind = ? and name in ({marks})", (kind, *some))}
-        for name in values.keys() - there:
+        existing = {name for name, _ in _select(base, kind, values)}
+        for name in values.keys() - existing:
             content = base.execute("insert into contents (value) values (?)", (values[name],)).lastrowid
-            base.execute("insert into names values (?, ?, ?, ?, ?)", (kind, name, content, len(values[name]), time.time()))
+            row = kind, name, content, len(values[name]), time.time()
+            base.execute("insert into names values (?, ?, ?, ?, ?)", row)
     _with_cache(work, None)
 
 # %% ../nbs/cache.ipynb #7c58a52b
 def _mark_used(
     base: sqlite3.Connection,   # the open cache
-    kind: str,          # what it is
-    rows: list,         # pairs of a name and when it was last used
-    fresh: float = 3600,    # seconds for which a use need not be written down again
-):
-    "Write down that contents were used now."
+    kind: str,                  # kind of the entries
+    rows: list,                 # pairs of a name and the time of its last use
+    fresh: float = 3600,        # a use that is no older, in seconds, is not updated
+) -> None:
+    "Record that entries are used now."
     now = time.time()
-    base.executemany("update names set used = ? where kind = ? and name = ?", [(now, kind, name) for name, used in rows if used < now - fresh])
+    base.executemany("update names set used = ? where kind = ? and name = ?",
+                     [(now, kind, name) for name, used in rows if used < now - fresh])
 
 def _contained(
-    kind: str,          # what it is
-    names: Iterable,    # of contents
-) -> set:               # those of the names that are there
-    "Which contents are there; they count as used now."
+    kind: str,                  # kind of the entries
+    names: Iterable[str],       # their names
+) -> set:                       # the names that exist
+    "Which entries exist; they count as used now."
     def work(base):
-        found = set()
-        for some, marks in _portions(names):
-            rows = base.execute(f"select name, used from names where kind = ? and name in ({marks})", (kind, *some)).fetchall()
-            found |= {name for name, _ in rows}
-            _mark_used(base, kind, rows)
-        return found
+        rows = _select(base, kind, names)
+        _mark_used(base, kind, rows)
+        return {name for name, _ in rows}
     return _with_cache(work, set())
 
 def get_many(
-    kind: str,          # what it is
-    names: Iterable,    # of contents
-) -> dict:              # name → bytes, for those that are there
-    "Find contents again; they count as used now."
+    kind: str,                  # kind of the entries
+    names: Iterable[str],       # their names
+) -> dict[str, bytes]:          # contents by name, of the entries that exist
+    "Load several entries; they count as used now."
     def work(base):
-        found, ask = {}, "select name, value, used from names join contents using (content) where kind = ? and name in "
-        for some, marks in _portions(names):
-            rows = base.execute(f"{ask}({marks})", (kind, *some)).fetchall()
-            found.update((name, value) for name, value, _ in rows)
-            _mark_used(base, kind, [(name, used) for name, _, used in rows])
-        return found
+        rows = _select(base, kind, names, "name, value, used", "names join contents using (content)")
+        _mark_used(base, kind, [(name, used) for name, _, used in rows])
+        return {name: value for name, value, _ in rows}
     return _with_cache(work, {})
 
 # %% ../nbs/cache.ipynb #b4350592
 def put(
-    name: str,          # from `_content_name`
-    value,              # anything JSON can hold
-    kind: str = "results",  # what it is
-):
+    name: str,              # from `_content_name`
+    value,                  # anything JSON can hold
+    kind: str = "results",  # kind of the entry
+) -> None:
     "Keep a result."
     put_many(kind, {name: json.dumps(value).encode()})
 
 def get(
-    name: str,          # from `_content_name`
-    kind: str = "results",  # what it is
-):                      # the result, or None if it is not there or damaged
-    "Find a result again."
+    name: str,              # from `_content_name`
+    kind: str = "results",  # kind of the entry
+):                          # the result; None if it does not exist or is damaged
+    "Load a result."
     try: return json.loads(get_many(kind, [name])[name])
     except (KeyError, ValueError, RecursionError): return None
 
 # %% ../nbs/cache.ipynb #d43c526d
-def cache_limit() -> int:
-    "How large the cache may be, bytes."
+def cache_limit() -> int:   # bytes
+    "How large the cache may become."
     try: return int(float(os.environ["FISHLEARN_CACHE_GB"]) * 1e9)
     except (KeyError, ValueError, OverflowError): return 10**10
 
+# %% ../nbs/cache.ipynb #80696fea
+def _drop_oldest(
+    base: sqlite3.Connection,   # the open cache
+    limit: int,                 # bytes
+    before: float,              # entries used since this time stay, in seconds since 1970
+) -> int:                       # entries dropped
+    "Drop the least recently used entries until the rest is within the limit."
+    over = base.execute("select coalesce(sum(bytes), 0) from names").fetchone()[0] - limit
+    if over <= 0: return 0
+    gone: list[list] = []
+    ask = "select kind, name, content, bytes from names where used < ? order by used"
+    for *row, size in base.execute(ask, (before,)):
+        if over <= 0: break
+        gone.append(row)
+        over -= size
+    base.executemany("delete from contents where content = ?", [(content,) for *_, content in gone])
+    base.executemany("delete from names where kind = ? and name = ?", [row[:2] for row in gone])
+    return len(gone)
+
 def evict(
-    limit: int = None,      # bytes (default: `cache_limit`)
-    spare: float = 3600,    # what was used in so many last seconds stays
-) -> int:                   # entries dropped
-    "Drop what was used least recently until the rest is within the limit."
-    def work(base):
-        over = base.execute("select coalesce(sum(bytes), 0) from names").fetchone()[0] - (cache_limit() if limit is None else limit)
-        gone, oldest = [], base.execute("select kind, name, content, bytes from names where used < ? order by used", (time.time() - spare,)) if over > 0 else ()
-        for *row, size in oldest:
-            if over <= 0: break
-            gone, over = [*gone, row], over - size
-        base.executemany("delete from contents where content = ?", [(content,) for *_, content in gone])
-        base.executemany("delete from names where kind = ? and name = ?", [row[:2] for row in gone])
-        return len(gone)
-    dropped = _with_cache(work, 0)
+    limit: int | None = None,   # bytes (default: `cache_limit`)
+    spare: float = 3600,        # entries used within this many seconds stay
+) -> int:                       # entries dropped
+    "Shrink the cache to its limit."
+    size, before = cache_limit() if limit is None else limit, time.time() - spare
+    dropped = _with_cache(lambda base: _drop_oldest(base, size, before), 0)
     if dropped: _with_cache(lambda base: base.execute("pragma incremental_vacuum").fetchall(), None)
     return dropped
 
 # %% ../nbs/cache.ipynb #6ffafac8
+_SUMMARY = """
+select kind, count(*), sum(bytes) / 1e6, datetime(max(used), 'unixepoch', 'localtime')
+from names group by kind order by 3 desc
+"""
+
 def cache_table() -> pd.DataFrame:      # `kind`, `entries`, `MB`, `last_used`; largest first
-    "What is kept."
-    ask = "select kind, count(*), sum(bytes) / 1e6, datetime(max(used), 'unixepoch', 'localtime') from names group by kind order by 3 desc"
-    return pd.DataFrame(_with_cache(lambda base: base.execute(ask).fetchall(), []), columns=["kind", "entries", "MB", "last_used"])
+    "What is in the cache."
+    rows = _with_cache(lambda base: base.execute(_SUMMARY).fetchall(), [])
+    return pd.DataFrame(rows, columns=["kind", "entries", "MB", "last_used"])

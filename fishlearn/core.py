@@ -1,4 +1,4 @@
-"""The whole job on one page: photos in, a classifier, a number you can believe, and something to hand on.
+"""`train_species_model`: photos in, an honestly evaluated classifier out, and a folder to share.
 
 Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 
@@ -7,64 +7,60 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 # %% auto #0
 __all__ = ['train_species_model']
 
-# %% ../nbs/00_core.ipynb #0b65109f
+# %% ../nbs/00_core.ipynb #58e9f06f
 from dataclasses import asdict
 
 import pandas as pd
 
-from .data.reading import _RESIZE_METHODS
 from .data.table import _is_multilabel
-from .deploy.species_model import SpeciesModel, _judge
-from .errors import _check_option
-from .train.prepare import prepare_photos
+from .deploy.species_model import SpeciesModel, _evaluate_holdout
+from .messages import logger
+from .train.config import SplitConfig, TrainingConfig, _make_configs
 
 # %% ../nbs/00_core.ipynb #5ef18e10
 def _training_settings(
-    config,                                # settled `TrainingConfig`
-    history: pd.DataFrame,              # of the training
-    table: pd.DataFrame,                # photo table with `split`
-) -> dict:
-    "What a model says of its training; `chosen_by` is the figure its best epoch was chosen by, on the photos that also judge it."
-    chosen = config.monitor in history and history[config.monitor].notna().any() and not (table.split == "test").any()
-    if chosen: print(f"the best epoch was chosen by {config.monitor} on the validation photos, so a figure on them flatters a little; a test part (test=.2, --test .2) gives one nothing was chosen by")
-    return {k: v for k, v in asdict(config).items() if k not in ("weights", "log")} | dict(chosen_by=config.monitor if chosen else None)
+    config: TrainingConfig,     # without `auto`
+    history: pd.DataFrame,      # of the training
+    table: pd.DataFrame,        # photo table with `split`
+) -> dict:                      # options, and `chosen_by`: metric by which the best epoch was chosen on the photos of the score
+    "What a model states about its training."
+    measured = config.monitor in history and history[config.monitor].notna().any()
+    chosen = measured and not (table.split == "test").any()
+    if chosen:
+        logger.info(f"the best epoch was chosen by {config.monitor} on the validation photos, so a score on them is a "
+                    "little optimistic; a test part (test=0.2, --test 0.2) gives one that nothing was chosen by")
+    left_out = ("weights", "log", "size", "resize")
+    options = {k: v for k, v in asdict(config).items() if k not in left_out}
+    return options | dict(chosen_by=config.monitor if chosen else None)
 
 # %% ../nbs/00_core.ipynb #47ed171e
 def train_species_model(
-    photos,                     # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
+    photos,                     # a folder, a CSV, TSV or parquet file, a COCO file, a DataFrame, or a list of paths
     label=None,                 # folder: pattern on the file name or path, or function; table: column; list: labels
     path: str = "path",         # table: column with the path
-    group=None,                 # table: column, or columns, with what must not be split, such as a boat trip
-    label_delim: str = None,    # what parts the species in a label, where a photo may show several
-    max_per_species: int = None,    # cap of photos a species, spread over groups
-    arch: str = None,           # backbone, any timm or torchvision model or `fishresnet`; by default the one whose weights came with the package
-    recipe: str = "auto",       # `probe` (minutes), `finetune`, `gradual`, `scratch`, `metric`, or what suits photos and machine
-    epochs: int = None,         # passes over the photos, for recipes that make any
-    size=None,                  # side of a square with as many pixels as the network sees, 256 if the backbone takes any; or `(height, width)`, px
-    resize: str = "squish",        # how photos are fitted into that shape: `squish`, or `pad` with grey
-    valid: float = .2,          # share of photos held out for validation; 0 trains on all
-    test: float = 0.,           # share held out for a final test
-    split: str = None,          # `copies`, `group`, `random` or `given`; by default as the photos bring it along, else copies
-    seed: int = 0,              # same seed, same split and training
-    weights=None,               # file of weights for the backbone
-    previous_split=None,                  # earlier split whose photos stay on their sides: a model folder, a csv or a photo table
-    strict: bool = False,       # stop if a held-out photo has a copy in training?
+    group=None,                 # table: column, or columns, whose photos must stay together, such as a boat trip
+    label_delim: str | None = None,     # what separates the species in a label, where a photo may show several
     run=None,                   # folder to keep the state of the training in
-    resume: bool = False,       # go on with the training in that folder?
-    **choices                   # about training, such as `lr`, `balance`, `augment`, `flip`, `patience`: fields of `TrainingConfig`
+    resume: bool = False,       # continue the training in that folder?
+    split_config: SplitConfig | None = None,        # how to split; keywords win over it
+    training_config: TrainingConfig | None = None,  # how to train; keywords win over it
+    **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`, `epochs`
 ) -> SpeciesModel:
-    "Photos in, a trained and evaluated model out."
-    from fishlearn.models.backbones import DEFAULT_ARCH, _image_size, normalisation
-    from fishlearn.processes import main_process_first, is_main_process
-    from fishlearn.train.runs import fit_photos, _make_config
-    from fishlearn.splits.split import _check_shares
-    arch, how = arch or DEFAULT_ARCH, _make_config(recipe=recipe, epochs=epochs, seed=seed, weights=weights, **choices)
-    size, (mean, std) = _image_size(arch, size), normalisation(arch)
-    _check_shares(valid, test), _check_option(resize, _RESIZE_METHODS, "fit")
-    with main_process_first(): table, store, split, leaks = prepare_photos(photos, dict(label=label, path=path, group=group, label_delim=label_delim), max_per_species, size, valid, test, split, seed, previous_split, strict, resize)
-    multilabel = label_delim is not None or _is_multilabel(table)
-    learner, history, how = fit_photos(table, store, arch, mean, std, how, multilabel, run, resume)
-    settings = _training_settings(how, history, table) | dict(arch=arch, size=list(store.size), resize=resize, mean=list(mean), std=list(std), multilabel=multilabel, label_delim=label_delim, split=split, leaks=leaks, valid=valid, test=test, max_per_species=max_per_species)
-    model = SpeciesModel(list(learner.dls.vocab), settings, photos=table, history=history, trained=learner.model, learner=learner)
-    if is_main_process(): _judge(model)
+    "Train and evaluate a model on photos."
+    from fishlearn.models.backbones import DEFAULT_ARCH, _image_size, arch_preprocessing
+    from fishlearn.processes import is_main_process, main_process_first
+    from fishlearn.train.prepare import prepare_photos
+    from fishlearn.train.runs import fit_photos
+    splitting, training = _make_configs(options, split_config, training_config)
+    arch, labels = training.arch or DEFAULT_ARCH, dict(label=label, path=path, group=group, label_delim=label_delim)
+    size, preprocessing = _image_size(arch, training.size), arch_preprocessing(arch, training.size, training.resize)
+    with main_process_first(): ready = prepare_photos(photos, labels, preprocessing, size, splitting, training.seed)
+    multilabel = label_delim is not None or _is_multilabel(ready.table)
+    learner, history, training = fit_photos(ready.table, ready.store, training, multilabel, run, resume)
+    settings = _training_settings(training, history, ready.table)
+    settings |= dict(multilabel=multilabel, label_delim=label_delim, split=ready.split, leaks=ready.leaks,
+                     valid=splitting.valid, test=splitting.test, max_per_species=splitting.max_per_species)
+    model = SpeciesModel(list(learner.dls.vocab), ready.store.preprocessing, settings, photos=ready.table,
+                         history=history, trained=learner.model, learner=learner)
+    if is_main_process(): _evaluate_holdout(model)
     return model

@@ -1,4 +1,4 @@
-"""Two kinds of mistake, one clear sentence each.
+"""Two kinds of error, each explained in one sentence.
 
 Docs: https://fishlearn.github.io/fishlearn/errors.html.md"""
 
@@ -9,22 +9,22 @@ __all__ = ['FishlearnError', 'JobError', 'ArgumentError']
 
 # %% ../nbs/errors.ipynb #1e19488a
 class FishlearnError(Exception):
-    "A failure that one sentence explains; the base of the two below."
+    "A failure that one sentence explains; the base class of `ArgumentError` and `JobError`."
     status = 1  # exit status of the command line
 
 class JobError(FishlearnError):
-    "The job could not be done: unreadable model, no photos, no network, no place to write."
+    "The work could not be done: unreadable photos or model, no network, nowhere to write."
 
 class ArgumentError(FishlearnError, ValueError):
-    "The arguments are wrong: mend the call."
+    "The arguments are wrong: change the call."
     status = 2
 
 # %% ../nbs/errors.ipynb #ec2f707e
 def _check_option(
     value,          # what the user wrote
-    options,        # what can be written
-    what: str,      # what it is, for the sentence: "recipe", "column"
-):                  # `value`, when it is one of the options
-    "Pass a known name through; name the options otherwise."
+    options,        # the valid names
+    what: str,      # what they name, for the message: "recipe", "column"
+):                  # `value`, if it is one of the options
+    "Return a valid name unchanged; list the valid names otherwise."
     if value in list(options): return value
     raise ArgumentError(f"There is no {what} {value!r}; write one of: {', '.join(map(str, options))}.")

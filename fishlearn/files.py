@@ -1,4 +1,4 @@
-"""Write files and folders all at once or not at all.
+"""Files and folders are written completely or not at all.
 
 Docs: https://fishlearn.github.io/fishlearn/files.html.md"""
 
@@ -8,45 +8,59 @@ Docs: https://fishlearn.github.io/fishlearn/files.html.md"""
 __all__ = []
 
 # %% ../nbs/files.ipynb #71ca8d10
-import os, tempfile
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-
 from .errors import ArgumentError, JobError
+
+# %% ../nbs/files.ipynb #b3e67196
+def _write_error(
+    target,             # file or folder
+    why,                # the reason: an `OSError`, or text without a full stop
+) -> JobError:          # to be raised
+    "The error for a file or folder that cannot be written."
+    reason = (why.strerror or str(why)) if isinstance(why, OSError) else why
+    return JobError(f"{target} cannot be written: {reason}.")
 
 # %% ../nbs/files.ipynb #f3c4bd47
 def _check_target(
     folder,                 # where a model is to be saved
-    force: bool = False,    # replace a model that is there
-) -> Path:                   # the folder
-    "Refuse a target that cannot or should not be written, before any work is done."
+    force: bool = False,    # replace an existing model?
+) -> Path:                  # the folder
+    "Refuse a folder that cannot or should not be written, before any work is done."
     folder = Path(folder)
-    if folder.exists() and not force: raise ArgumentError(f"{folder} exists already; choose another folder, or replace it with force=True (--force).")
-    if folder.exists() and not (folder / "species.json").is_file(): raise ArgumentError(f"{folder} is not a model folder and is not replaced; choose another folder.")
+    if folder.exists() and not force:
+        raise ArgumentError(f"{folder} exists already; choose another folder, or replace it with force=True (--force).")
+    if folder.exists() and not (folder / "species.json").is_file():
+        raise ArgumentError(f"{folder} is not a model folder and is not replaced; choose another folder.")
     above = next(p for p in folder.absolute().parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK): raise JobError(f"{folder} cannot be written; choose a folder you may write to.")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise _write_error(folder, f"{above} is not a folder you may write to")
     return folder
 
 # %% ../nbs/files.ipynb #094598dc
 def _swap(
     fresh: Path,            # finished folder
-    folder: Path,           # where it belongs
-    old: Path,              # where to put what is there, until the new one is in place
-):
-    "Put a folder in the place of another; put the old one back if that fails."
-    there = folder.exists()
-    if there: folder.rename(old)
+    folder: Path,           # its final name
+    old: Path,              # where to put an existing folder until the new one is in place
+) -> None:
+    "Move a folder into place; put the old one back if that fails."
+    existed = folder.exists()
+    if existed: folder.rename(old)
     try: fresh.rename(folder)
     except OSError:
-        if there: old.rename(folder)
+        if existed: old.rename(folder)
         raise
 
 def _write_folder(
-    folder,                 # target
-    fill,                   # function of a folder that writes files into it
-    force: bool = False,    # replace a model that is there
-) -> Path:                  # the target
-    "Fill a folder beside the target, then move it there."
+    folder,                         # target
+    fill: Callable[[Path], object], # writes files into the folder it is given
+    force: bool = False,            # replace an existing model?
+) -> Path:                          # the target
+    "Fill a folder beside the target, then move it into place."
     folder = _check_target(folder, force)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,27 +69,30 @@ def _write_folder(
             fresh.mkdir()
             fill(fresh)
             _swap(fresh, folder, old)
-    except OSError as e: raise JobError(f"{folder} cannot be written: {e.strerror or e}.") from None
+    except OSError as e: raise _write_error(folder, e) from None
     return folder
 
 # %% ../nbs/files.ipynb #553cada8
 def _check_file(
-    file,           # target, or None
-):
+    file,           # target, or None for no file
+) -> None:
     "Refuse a file that cannot be written, before any work is done."
     if file is None: return
     folder = Path(file).absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK): raise JobError(f"{file} cannot be written: there is no folder {Path(file).parent} to write to.")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
     if Path(file).is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
 
 def _write_file(
     file,           # target
     text: str,      # contents
-):
-    "Write a text file, all or nothing."
+) -> None:
+    "Write a text file completely or not at all."
     file = Path(file)
     spare = file.with_name(f".{file.name}.part")
     try:
         spare.write_text(text, encoding="utf-8")
         spare.replace(file)
-    except OSError as e: raise JobError(f"{file} cannot be written: {e.strerror or e}.") from None
+    except OSError as e:
+        with suppress(OSError): spare.unlink(missing_ok=True)
+        raise _write_error(file, e) from None

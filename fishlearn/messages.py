@@ -1,4 +1,4 @@
-"""What fishlearn says while it works: Python's `logging`, shown as plain lines, and easy to silence or redirect.
+"""What fishlearn reports while it works: Python's `logging`, shown as plain lines, easy to silence or redirect.
 
 Docs: https://fishlearn.github.io/fishlearn/messages.html.md"""
 
@@ -8,23 +8,27 @@ Docs: https://fishlearn.github.io/fishlearn/messages.html.md"""
 __all__ = ['logger', 'set_verbosity', 'is_quiet', 'quiet', 'progress_bar']
 
 # %% ../nbs/messages.ipynb #5f376952
-import logging, sys
+import logging
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .errors import _check_option
 
 # %% ../nbs/messages.ipynb #11f71be4
 class _ConsoleHandler(logging.Handler):
-    "Write messages to the standard output of the moment, as plain lines."
+    "Write messages to the current standard output, as plain lines."
     def emit(self,
         record: logging.LogRecord,  # a message
-    ):
+    ) -> None:
         "Write a message."
-        try: print(self.format(record), file=sys.stdout, flush=True)
+        try:
+            sys.stdout.write(f"{self.format(record)}\n")
+            sys.stdout.flush()
         except Exception: self.handleError(record)
 
 def _make_logger() -> logging.Logger:
-    "The logger of fishlearn, with a console handler of its own."
+    "The logger of fishlearn, with its own console handler."
     log = logging.getLogger("fishlearn")
     if not log.handlers:
         log.addHandler(_ConsoleHandler())
@@ -39,17 +43,18 @@ _LEVELS = dict(quiet=logging.WARNING, normal=logging.INFO, verbose=logging.DEBUG
 
 def set_verbosity(
     level: str = "normal",      # `quiet` (warnings only), `normal` or `verbose` (details as well)
-):
-    "Choose how much fishlearn says."
+) -> None:
+    "Choose which messages are shown."
     logger.setLevel(_LEVELS[_check_option(level, _LEVELS, "verbosity")])
 
-def is_quiet() -> bool:
-    "Whether lines and progress bars are silenced."
+# %% ../nbs/messages.ipynb #7b90bce5
+def is_quiet() -> bool:     # True if only warnings are shown
+    "Whether messages and progress bars are silenced."
     return not logger.isEnabledFor(logging.INFO)
 
 @contextmanager
-def quiet():
-    "Show no lines and no progress bars within a `with` block."
+def quiet() -> Iterator[None]:
+    "Show no messages and no progress bars within a `with` block."
     before = logger.level
     logger.setLevel(logging.WARNING)
     try: yield
@@ -57,12 +62,12 @@ def quiet():
 
 # %% ../nbs/messages.ipynb #658c07e1
 def progress_bar(
-    things=None,                # what to go through, if the bar counts by itself
+    things=None,                # what to iterate over; None if the bar is advanced with `update`
     description: str = "",      # what is being done
-    total: int = None,          # steps, if the bar is moved on with `update`
+    total: int | None = None,   # number of steps (default: the length of `things`)
     **kwargs                    # more arguments of `tqdm`
 ):                              # a `tqdm` bar
-    "A progress bar that `quiet` silences like everything else."
+    "A progress bar that `quiet` silences too."
     from tqdm.auto import tqdm
     if is_quiet(): kwargs["disable"] = True
     return tqdm(things, desc=description, total=total, leave=False, delay=1, **kwargs)

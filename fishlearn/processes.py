@@ -1,4 +1,4 @@
-"""What several processes that train side by side tell each other.
+"""How processes that train together agree on values and wait for each other.
 
 Docs: https://fishlearn.github.io/fishlearn/processes.html.md"""
 
@@ -8,9 +8,12 @@ Docs: https://fishlearn.github.io/fishlearn/processes.html.md"""
 __all__ = ['is_distributed', 'is_main_process', 'broadcast', 'wait_for_everyone', 'main_process_first']
 
 # %% ../nbs/processes.ipynb #ddd89dac
-import atexit, os
+import atexit
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 
 import torch
 from fastai.torch_core import num_distrib, rank_distrib
@@ -19,45 +22,50 @@ from torch import distributed
 from .errors import ArgumentError
 
 # %% ../nbs/processes.ipynb #5ac52a19
-def is_distributed() -> bool:
-    "Whether this program was started as one of several processes that train side by side."
+def is_distributed() -> bool:   # True if there is more than one process
+    "Whether this program is one of several processes that train together."
     return num_distrib() > 1
 
-def is_main_process() -> bool:
-    "Whether this is the process that writes files and prints."
+def is_main_process() -> bool:  # True in a single process, too
+    "Whether this is the process that writes files and shows messages."
     return not rank_distrib()
 
 # %% ../nbs/processes.ipynb #14251e6a
 def _on_cpu() -> bool:
-    "Whether the processes train on processors: there is no CUDA, or `ACCELERATE_USE_CPU` says so."
+    "Whether the processes train on the CPU: there is no CUDA, or `ACCELERATE_USE_CPU` asks for it."
     return not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
-def _end_process_group():
+def _end_process_group() -> None:
     "End the process group."
     if distributed.is_initialized(): distributed.destroy_process_group()
 
-def _init_process_group() -> torch.device:     # where this process trains; None where it is the only one
-    "Let processes that were started side by side find each other."
-    if not is_distributed(): return
-    try: from accelerate import PartialState
-    except ImportError: raise ArgumentError("Training in several processes needs Hugging Face's Accelerate; install it with `pip install accelerate`, or start one process only.") from None
+def _init_process_group() -> torch.device | None:   # where this process trains; None if it is the only one
+    "Start the process group, or use the one that is running."
+    if not is_distributed(): return None
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise ArgumentError("Training in several processes needs Hugging Face's Accelerate; "
+                            "install it with `pip install accelerate`, or start one process only.") from None
+    import_module("torch.distributed.nn")
     if not distributed.is_initialized(): atexit.register(_end_process_group)
     return PartialState(cpu=_on_cpu(), timeout=timedelta(hours=12)).device
 
 # %% ../nbs/processes.ipynb #a5c42e68
 def broadcast(
     value,      # of this process: numbers, texts, tensors, lists or dicts of them
-):              # the first process's value
-    "Take what the first process has."
+):              # the value of the main process
+    "Use the main process's value in all processes."
     if _init_process_group() is None: return value
     box = [value]
     distributed.broadcast_object_list(box, src=0)
     return box[0]
 
+# %% ../nbs/processes.ipynb #9acb8c0f
 def _any_process(
-    flag,       # something true or false, perhaps a tensor of one number
+    flag,       # a bool, or a tensor of one number
 ) -> bool:
-    "Whether it is true in any of the processes."
+    "Whether a flag is set in any of the processes."
     device = _init_process_group()
     if device is None: return bool(flag)
     worst = torch.tensor(float(flag), device=device)
@@ -65,21 +73,21 @@ def _any_process(
     return bool(worst)
 
 # %% ../nbs/processes.ipynb #27465774
-def wait_for_everyone():
-    "Wait until all processes have come to this line."
+def wait_for_everyone() -> None:
+    "Wait until all processes have reached this line."
     if _init_process_group() is not None: distributed.barrier()
 
 @contextmanager
-def main_process_first():
-    "Let the first process do something that leaves files behind, and the others do it after."
+def main_process_first() -> Iterator[None]:
+    "Run a `with` block in the main process first, then in the others."
     if not is_main_process(): wait_for_everyone()
     yield
     if is_main_process(): wait_for_everyone()
 
 # %% ../nbs/processes.ipynb #d6b65a32
 @contextmanager
-def _local_only():
-    "Do something in this process as if there were no other."
+def _local_only() -> Iterator[None]:
+    "Run a `with` block as if there were no other processes."
     was, os.environ["WORLD_SIZE"] = os.environ.get("WORLD_SIZE", "1"), "1"
     try: yield
     finally: os.environ["WORLD_SIZE"] = was

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fishlearn.cache import _weights_hash
 from fishlearn.train.loaders import decode_photos
-from fishlearn.data.photos import from_folder
+from fishlearn.data.folders import from_folder
 from fishlearn.train.runs import TrainingConfig, fit_photos
 from fishlearn.splits.split import split_photos
 

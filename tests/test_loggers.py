@@ -8,7 +8,7 @@ from fastai.metrics import accuracy
 from torch import nn
 
 from fishlearn.callbacks.checkpoints import Checkpoint
-from fishlearn.callbacks.logs import loggers
+from fishlearn.callbacks.loggers import loggers
 from fishlearn.train.stages import fit_stage
 
 

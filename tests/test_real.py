@@ -9,7 +9,9 @@ from fishlearn.splits.copies import find_copies
 from fishlearn.splits.copies_report import pair_scores
 from fishlearn.data.health import decode_all
 from fishlearn.splits.leaks import leak_report
-from fishlearn.data.photos import from_csv, from_name_re, photo_table
+from fishlearn.data.folders import from_name_re
+from fishlearn.data.photos import photo_table
+from fishlearn.data.tables import from_csv
 from fishlearn.splits.split import cap_species, split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()

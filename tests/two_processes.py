@@ -15,7 +15,7 @@ from fishlearn.train.distributed import distributed_training
 from fishlearn.train.learner import species_learner
 from fishlearn.train.loaders import decode_photos, species_loaders
 from fishlearn.callbacks.mixed_precision import AnyPrecision
-from fishlearn.data.photos import from_folder
+from fishlearn.data.folders import from_folder
 from fishlearn.processes import _local_only, main_process_first
 from fishlearn.splits.split import split_photos
 from fishlearn.train.stages import find_lr, fit_stage

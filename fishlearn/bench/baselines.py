@@ -1,4 +1,4 @@
-"""Both sides of a comparison: plain fastai, as its documentation has it, and ours.
+"""Plain fastai, as in its documentation, and fishlearn, with the same photos and the same weights.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/baselines.html.md"""
 
@@ -9,10 +9,12 @@ __all__ = ['fastai_baseline']
 
 # %% ../../nbs/bench/baselines.ipynb #021d2bff
 import os, tempfile
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
+
+from ..messages import quiet
 
 # %% ../../nbs/bench/baselines.ipynb #86d4c7e8
 def _fastai_loaders(
@@ -20,34 +22,33 @@ def _fastai_loaders(
     arch: str,              # name of a backbone
 ):                          # fastai `DataLoaders`
     "Loaders as in fastai's documentation."
-    from fastai.vision.all import CategoryBlock, ColReader, ColSplitter, DataBlock, ImageBlock, Normalize, Resize, aug_transforms
+    from fastai.vision.all import (CategoryBlock, ColReader, ColSplitter, DataBlock, ImageBlock, Normalize, Resize,
+                                   aug_transforms)
     from fishlearn.models.backbones import normalisation
-    rows = table[table.split.isin(["train", "valid"])]
-    block = DataBlock((ImageBlock, CategoryBlock), get_x=ColReader("path"), get_y=ColReader("label"), splitter=ColSplitter("is_valid"), item_tfms=Resize(224),
+    rows = table[table.split.isin(["train", "valid"])].reset_index(drop=True)
+    batch_size = min(64, int((rows.split == "train").sum()))
+    block = DataBlock((ImageBlock, CategoryBlock), get_x=ColReader("path"), get_y=ColReader("label"),
+                      splitter=ColSplitter("is_valid"), item_tfms=Resize(224),
                       batch_tfms=[*aug_transforms(), Normalize.from_stats(*normalisation(arch))])
-    return block.dataloaders(rows.assign(is_valid=rows.split == "valid").reset_index(drop=True), bs=min(64, int((rows.split == "train").sum())))
+    return block.dataloaders(rows.assign(is_valid=rows.split == "valid"), bs=batch_size)
 
+# %% ../../nbs/bench/baselines.ipynb #c699b627
 def fastai_baseline(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a timm backbone
-    pretrained: bool = True,    # with our weights of it
+    pretrained: bool = True,    # with the weights that fishlearn has for it?
 ):                          # fastai `Learner`
-    "A `vision_learner` as in fastai's documentation."
+    "A `vision_learner` as in fastai's [documentation](https://docs.fast.ai/tutorial.vision.html)."
     from fastai.vision.all import accuracy, vision_learner
     from fishlearn.models.backbones import _find_weights, load_body
     learn = vision_learner(_fastai_loaders(table, arch), arch, pretrained=False, metrics=accuracy)
-    if pretrained: load_body(learn.model[0].model, _find_weights(arch), arch)
+    if pretrained: load_body(learn.model[0].model, _find_weights(arch) or {}, arch)
     return learn
 
 # %% ../../nbs/bench/baselines.ipynb #d258f42a
 @contextmanager
-def _quiet():
-    "No lines and no bars."
-    with redirect_stdout(StringIO()): yield
-
-@contextmanager
 def _temporary_cache():
-    "An empty cache, and then the one from before."
+    "An empty cache within a `with` block."
     before = os.environ.get("FISHLEARN_CACHE")
     with tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True) as folder:
         os.environ["FISHLEARN_CACHE"] = folder
@@ -61,57 +62,62 @@ def _fishlearn_learner(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
     size=224,               # side of the photos, px
-    pretrained: bool = True,    # with its weights
-):                          # fastai `Learner`, its callbacks added
+    pretrained: bool = True,    # with the backbone's weights?
+):                          # fastai `Learner` with its callbacks
     "The Learner behind `train_species_model`."
     from fishlearn.callbacks.checkpoints import Checkpoint
-    from fishlearn.train.loaders import decode_photos
     from fishlearn.models.backbones import arch_preprocessing
-    from fishlearn.train.runs import TrainingConfig, _build_learner, _training_callbacks, _training_hardware
-    table, store = decode_photos(table[table.split == "train"], arch_preprocessing(arch, size))
-    how = TrainingConfig("finetune" if pretrained else "scratch", balance="none")
-    learn = _build_learner(table, store, arch, how)
-    learn.add_cbs(_training_callbacks(how, _training_hardware(learn, how, Checkpoint()), False))
+    from fishlearn.train.config import TrainingConfig
+    from fishlearn.train.loaders import decode_photos
+    from fishlearn.train.runs import _build_learner, _training_callbacks, _training_hardware
+    rows, store = decode_photos(table[table.split == "train"], arch_preprocessing(arch, size))
+    config = TrainingConfig("finetune" if pretrained else "scratch", arch=arch, balance="none")
+    learn = _build_learner(rows, store, config)
+    learn.add_cbs(_training_callbacks(config, _training_hardware(learn, config, Checkpoint()), False))
     return learn
 
 # %% ../../nbs/bench/baselines.ipynb #4b7e0ffd
 class _RepeatedBatch:
-    "A loader that keeps one batch in memory and hands it out again and again."
+    "A loader that keeps one batch in memory and returns it again and again."
     def __init__(self, dl):
-        self.batch, self.times, self.dataset, self.device, self.n, self.bs = dl.one_batch(), len(dl), dl.dataset, dl.device, dl.n, dl.bs
+        self.batch, self.times = dl.one_batch(), len(dl)
+        self.dataset, self.device, self.n, self.bs = dl.dataset, dl.device, dl.n, dl.bs
+
     def __len__(self): return self.times
     def __iter__(self): return iter([self.batch] * self.times)
 
 def _train_epoch(
     learn,              # fastai `Learner`
 ):
-    "Train for an epoch, without validation."
+    "Train for one epoch, without validation."
     learn.unfreeze()
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-5)
 
 # %% ../../nbs/bench/baselines.ipynb #56a3aa7e
+def _train_once(
+    table: pd.DataFrame,    # photo table with `split`
+    arch: str,              # name of a backbone
+):                          # `SpeciesModel`
+    "The whole job, from files to a model with scores."
+    from fishlearn.core import train_species_model
+    rows = table[table.split.isin(["train", "valid"])]
+    with quiet():
+        return train_species_model(rows[["path", "label", "split"]].reset_index(drop=True), arch=arch, recipe="probe")
+
 def _loaded_model(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
     folder,                 # where it is saved
     size: int = 224,        # side of the photos, px
     precision: str = "float32",     # or `bfloat16`
-):                          # `SpeciesModel`
+) -> Any:                   # `SpeciesModel`
     "An untrained model that has been saved and loaded."
     from fishlearn.deploy.species_model import SpeciesModel
     from fishlearn.models.backbones import arch_preprocessing, create_net
     classes = sorted(table.label.dropna().unique())
     settings = dict(arch=arch, recipe="probe", split="given", mirror=False)
-    SpeciesModel(classes, arch_preprocessing(arch, size), settings, trained=create_net(arch, len(classes)).eval()).save(folder)
+    net = create_net(arch, len(classes)).eval()
+    SpeciesModel(classes, arch_preprocessing(arch, size), settings, trained=net).save(folder)
     model = SpeciesModel.load(folder, precision)
     model.probabilities([])
     return model
-
-def _train_once(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-):                          # `SpeciesModel`
-    "The whole job, from files to a model with figures."
-    from fishlearn.core import train_species_model
-    rows = table[table.split.isin(["train", "valid"])]
-    with _quiet(): return train_species_model(rows[["path", "label", "split"]].reset_index(drop=True), arch=arch, recipe="probe")

@@ -1,4 +1,4 @@
-"""How fast is it here? Side by side with plain fastai, in one run, on your photos.
+"""How fast is fishlearn here, compared with plain fastai, in one run and on your photos?
 
 Docs: https://fishlearn.github.io/fishlearn/bench/measure.html.md"""
 
@@ -9,77 +9,67 @@ __all__ = ['BENCHES', 'run_benches']
 
 # %% ../../nbs/bench/measure.ipynb #81cbed81
 import os, subprocess, sys, tempfile
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .baselines import _RepeatedBatch, _fishlearn_learner, _loaded_model, _quiet, _temporary_cache, _train_epoch, _train_once, fastai_baseline
+from .baselines import (_RepeatedBatch, _fishlearn_learner, _loaded_model, _temporary_cache,
+                                       _train_epoch, _train_once, fastai_baseline)
 from .timing import _comparison, _elapsed, compare
 from ..errors import _check_option
+from ..messages import logger, quiet
 
-# %% ../../nbs/bench/measure.ipynb #d6807bf9
-def _bench_epoch(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-    max_photos: int = 256,        # photos
-    turns: int = 3,
-) -> list:                  # of `Comparison`
-    "An epoch of fine-tuning, against plain fastai, and against the network alone."
-    rows = table[table.split == "train"].sample(frac=1, random_state=0).head(max_photos)
-    pretrained = arch.startswith("tf_efficientnet_lite")
-    with _quiet(): ours, stock = _fishlearn_learner(rows, arch, pretrained=pretrained), fastai_baseline(rows, arch, pretrained)
-    name = f"epoch of {len(rows)} photos, {arch}"
-    against = compare(name, "fastai", partial(_train_epoch, ours), partial(_train_epoch, stock), turns)
-    loaders, alone = ours.dls.loaders[0], _RepeatedBatch(ours.dls.train)
-    def limit():
-        ours.dls.loaders[0] = alone
-        try: _train_epoch(ours)
-        finally: ours.dls.loaders[0] = loaders
-    return [against, compare(name, "the network alone", partial(_train_epoch, ours), limit, turns)]
+# %% ../../nbs/bench/measure.ipynb #a75d5c9b
+def _bench_photos(
+    photos=None,            # anything `photo_table` takes (default: the synthetic sample set)
+    label=None,             # folder: pattern or function; table: column
+    path: str = "path",     # table: column with the path
+    folder=".",             # where the sample set is written
+) -> pd.DataFrame:          # photo table with `split`
+    "Photos to measure on, checked and split."
+    from fishlearn.data.health import check_photos
+    from fishlearn.data.photos import photo_table
+    from fishlearn.samples.fish import sample_fish
+    from fishlearn.splits.split import split_photos
+    if photos is None: sample_fish(photos := Path(folder, "fish"), per_species=60)
+    return split_photos(check_photos(photo_table(photos, label, path)), valid=.2)
 
-# %% ../../nbs/bench/measure.ipynb #920fda04
 def _some_photos(
     table: pd.DataFrame,    # photo table with `split`
-    n: int,                 # photos
-) -> list:                  # paths
-    "So many usable photos, if need be some of them twice."
+    n: int,                 # number of photos
+) -> list:                  # n paths
+    "Usable photos; some of them several times if there are fewer."
     paths = table.path[table.split.notna()].tolist()
     return [paths[i % len(paths)] for i in range(n)]
 
-# %% ../../nbs/bench/measure.ipynb #b6856060
-def _bench_predict(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-    max_photos: int = 500,        # photos
-    turns: int = 3,
-) -> list:                  # of `Comparison`
-    "Prediction, against plain fastai's two ways, and against the network alone."
-    from fishlearn.deploy.predict import _in_threads
-    paths, stock = _some_photos(table, max_photos), fastai_baseline(table, arch, pretrained=False)
-    with tempfile.TemporaryDirectory() as folder: model, *rounded = [_loaded_model(table, arch, Path(folder, p), precision=p) for p in ("float32", "bfloat16") if p == "float32" or find_spec("openvino")]
-    x = model.preprocessing.normalise([model.preprocessing.pixels(p) for p in paths[:model.engine.bs]])
-    def one_by_one():
-        with stock.no_bar():
-            for p in paths: stock.predict(p)
-    def in_batches():
-        with stock.no_bar(): stock.get_preds(dl=stock.dls.test_dl(paths))
-    def alone():
-        list(_in_threads(lambda i: model.engine(x[:len(paths) - i]), range(0, len(paths), len(x)), os.cpu_count()))
-    name, loop = f"prediction of {len(paths)} photos, {arch}", ("learn.predict, one by one", one_by_one)
-    ways = (loop, 1), (("get_preds", in_batches), turns), (("the network alone", alone), turns)
-    return [compare(name, way, partial(model.predict, paths), other, n) for (way, other), n in ways] + [compare(f"{name}, bfloat16", loop[0], partial(m.predict, paths), one_by_one, 1) for m in rounded]
+# %% ../../nbs/bench/measure.ipynb #f6f81ea6
+class _Contender(NamedTuple):
+    "Another way of doing the work."
+    name: str           # such as "fastai"
+    run: Callable       # function of no arguments
+    turns: int = 3      # times it is called
+
+def _compare_all(
+    what: str,          # the work
+    ours: Callable,     # function of no arguments
+    contenders: list,   # of `_Contender`
+) -> list:              # of `Comparison`
+    "Compare one way of doing the work with several others."
+    return [compare(what, c.name, ours, c.run, c.turns) for c in contenders]
 
 # %% ../../nbs/bench/measure.ipynb #c751f4a7
 def _bench_reading(
-    table: pd.DataFrame,    # photo table with `split`
-    size: int = 256,        # side of the photos, px
-    max_photos: int = 1000,       # photos
-    turns: int = 3,
-) -> list:                  # of `Comparison`
-    "Checking and decoding, against Pillow."
+    table: pd.DataFrame,        # photo table with `split`
+    size: int = 256,            # side of the photos, px
+    max_photos: int = 1000,     # number of photos
+    turns: int = 3,             # times each is called
+) -> list:                      # of `Comparison`
+    "Checking and decoding, compared with decoding by Pillow."
     from PIL import Image
     from fishlearn.data.health import _inspect_all
     from fishlearn.data.preprocessing import Preprocessing
@@ -89,25 +79,88 @@ def _bench_reading(
     def pillow():
         for p in paths: np.asarray(Image.open(p).convert("RGB").resize((size, size)))
     _inspect_all(paths[:64], preprocessing=Preprocessing(8))
-    return [compare(f"check and decode {len(paths)} photos", "Pillow, decoding only", ours, pillow, turns)]
+    contender = _Contender("Pillow, decoding only", pillow, turns)
+    return _compare_all(f"check and decode {len(paths)} photos", ours, [contender])
 
+# %% ../../nbs/bench/measure.ipynb #d6807bf9
+def _bench_epoch(
+    table: pd.DataFrame,        # photo table with `split`
+    arch: str,                  # name of a backbone
+    max_photos: int = 256,      # number of photos
+    turns: int = 3,             # times each is called
+) -> list:                      # of `Comparison`
+    "An epoch of fine-tuning, compared with plain fastai and with the network alone."
+    rows = table[table.split == "train"].sample(frac=1, random_state=0).head(max_photos)
+    pretrained = arch.startswith("tf_efficientnet_lite")
+    with quiet(): ours, stock = _fishlearn_learner(rows, arch, pretrained=pretrained), fastai_baseline(rows, arch, pretrained)
+    loaders, alone = ours.dls.loaders[0], _RepeatedBatch(ours.dls.train)
+    def limit():
+        ours.dls.loaders[0] = alone
+        try: _train_epoch(ours)
+        finally: ours.dls.loaders[0] = loaders
+    contenders = [_Contender("fastai", partial(_train_epoch, stock), turns),
+                  _Contender("the network alone", limit, turns)]
+    return _compare_all(f"epoch of {len(rows)} photos, {arch}", partial(_train_epoch, ours), contenders)
+
+# %% ../../nbs/bench/measure.ipynb #b6856060
+def _prediction_contenders(
+    model,              # `SpeciesModel`
+    stock,              # fastai `Learner`
+    paths: list,        # photos
+    turns: int,         # times each is called; the slowest is called once
+) -> list:              # of `_Contender`
+    "Other ways of predicting."
+    from fishlearn.deploy.predict import _in_threads
+    x = model.preprocessing.normalise([model.preprocessing.pixels(p) for p in paths[:model.engine.bs]])
+    def one_by_one():
+        with stock.no_bar():
+            for p in paths: stock.predict(p)
+    def in_batches():
+        with stock.no_bar(): stock.get_preds(dl=stock.dls.test_dl(paths))
+    def alone():
+        batches = range(0, len(paths), len(x))
+        list(_in_threads(lambda i: model.engine(x[:len(paths) - i]), batches, os.cpu_count()))
+    return [_Contender("learn.predict, one by one", one_by_one, 1), _Contender("get_preds", in_batches, turns),
+            _Contender("the network alone", alone, turns)]
+
+# %% ../../nbs/bench/measure.ipynb #f483215c
+def _bench_predict(
+    table: pd.DataFrame,        # photo table with `split`
+    arch: str,                  # name of a backbone
+    max_photos: int = 500,      # number of photos
+    turns: int = 3,             # times each is called
+) -> list:                      # of `Comparison`
+    "Prediction, compared with two ways of plain fastai and with the network alone."
+    paths, stock = _some_photos(table, max_photos), fastai_baseline(table, arch, pretrained=False)
+    precisions = ["float32", *(["bfloat16"] if find_spec("openvino") else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        model, *rounded = [_loaded_model(table, arch, Path(folder, p), precision=p) for p in precisions]
+    contenders = _prediction_contenders(model, stock, paths, turns)
+    name = f"prediction of {len(paths)} photos, {arch}"
+    found = _compare_all(name, partial(model.predict, paths), contenders)
+    for m in rounded: found += _compare_all(f"{name}, bfloat16", partial(m.predict, paths), contenders[:1])
+    return found
+
+# %% ../../nbs/bench/measure.ipynb #7e67fddc
 def _warm_up(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
 ):
-    "Do the whole job on a few photos, so that nobody is timed while modules are loaded."
+    "Do the whole job on a few photos, so that loading modules is not timed."
     with _temporary_cache(): _train_once(table.groupby(["label", "split"]).head(2), arch)
 
 def _bench_again(
     table: pd.DataFrame,    # photo table with `split`
     arch: str,              # name of a backbone
-    turns: int = 2,
+    turns: int = 2,         # times both are done
 ) -> list:                  # of `Comparison`
-    "The whole job, and once more on the same photos."
+    "A second run of the whole job on the same photos, compared with its own first run."
+    train = partial(_train_once, table, arch)
     def twice():
-        with _temporary_cache(): return [_elapsed(partial(_train_once, table, arch)) for _ in range(2)][::-1]
+        with _temporary_cache(): return [_elapsed(train), _elapsed(train)][::-1]
     _warm_up(table, arch)
-    return [_comparison("recipe probe, files to figures, second time", "the first time", [twice() for _ in range(turns)])]
+    pairs = [twice() for _ in range(turns)]
+    return [_comparison("recipe probe, files to figures, second time", "the first time", pairs)]
 
 # %% ../../nbs/bench/measure.ipynb #6ef17fa0
 def _bench_accuracy(
@@ -115,17 +168,18 @@ def _bench_accuracy(
     arch: str,              # name of a backbone
     epochs: int = 3,        # of `fine_tune`
 ) -> list:                  # of `Comparison`
-    "The whole job, against `fine_tune`."
+    "The whole job, compared with `fine_tune`."
     def stock():
         learn = fastai_baseline(table, arch)
         with learn.no_bar(), learn.no_logging(): learn.fine_tune(epochs)
         return learn
     found = {}
     _warm_up(table, arch)
-    with _temporary_cache(), _quiet(): ours = _elapsed(lambda: found.update(ours=_train_once(table, arch).metrics["accuracy"]))
-    with _quiet(): other = _elapsed(lambda: found.update(learn=stock()))
+    with _temporary_cache(): ours = _elapsed(lambda: found.update(ours=_train_once(table, arch).metrics["accuracy"]))
+    with quiet(): other = _elapsed(lambda: found.update(learn=stock()))
     accuracy = float(found["learn"].validate()[1])
-    return [_comparison("files to a trained and judged model", f"fine_tune({epochs})", [(ours, other)], f"accuracy {found['ours']:.3f}, fastai {accuracy:.3f}")]
+    note = f"accuracy {found['ours']:.3f}, fastai {accuracy:.3f}"
+    return [_comparison("files to a trained and judged model", f"fine_tune({epochs})", [(ours, other)], note)]
 
 # %% ../../nbs/bench/measure.ipynb #a0228837
 _GROWTH = """import resource, sys, time
@@ -134,70 +188,75 @@ from fishlearn.core import train_species_model
 table = pd.read_csv(sys.argv[1]).head(int(sys.argv[2]))
 start = time.perf_counter()
 train_species_model(table, recipe="probe", size=int(sys.argv[3]), split="random")
-print(f"{time.perf_counter() - start} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)}", file=sys.stderr)"""
+unit = 1e6 if sys.platform == "darwin" else 1e3
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+print(time.perf_counter() - start, memory, file=sys.stderr)"""
 
+def _train_apart(
+    file,               # CSV with `path` and `label`
+    n: int,             # number of photos
+    size: int,          # side of the photos, px
+) -> tuple:             # seconds, and largest memory, MB
+    "Train in a separate process."
+    command = [sys.executable, "-c", _GROWTH, str(file), str(n), str(size)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return tuple(map(float, run.stderr.splitlines()[-1].split()))
+
+# %% ../../nbs/bench/measure.ipynb #d30f823c
 def _bench_growth(
     table: pd.DataFrame,    # photo table
-    n_small: int = 1000,        # photos
-    n_large: int = 16000,      # photos
+    n_small: int = 1000,    # number of photos
+    n_large: int = 16000,   # number of photos
     size: int = 128,        # side of the photos, px
 ) -> list:                  # of `Comparison`
-    "Time and memory of the whole job, on many photos against few."
+    "Time and memory of the whole job, on many photos compared with few."
     from fishlearn.samples.fish import sample_fish
     with tempfile.TemporaryDirectory() as folder, _temporary_cache():
-        rows = table[["path", "label"]]
-        if len(rows) < n_large: rows = (lambda t: t.assign(path=f"{folder}/fish/" + t.path))(sample_fish(f"{folder}/fish", per_species=-(-n_large // 9), size=size))[["path", "label"]]
-        rows.sample(frac=1, random_state=0).to_csv(f"{folder}/all.csv", index=False)
-        def grow(n):
-            run = subprocess.run([sys.executable, "-c", _GROWTH, f"{folder}/all.csv", str(n), str(size)], capture_output=True, text=True)
-            return tuple(map(float, run.stderr.splitlines()[-1].split()))
-        (a, small), (b, large) = grow(n_small), grow(n_large)
-    return [_comparison(f"recipe probe on {n_small} photos", f"on {n_large}", [(a, b)], f"{n_large / n_small:g} times the photos; largest memory {small:.0f} MB, then {large:.0f} MB")]
+        file, rows = Path(folder, "all.csv"), table[["path", "label"]]
+        if len(rows) < n_large:
+            rows = sample_fish(f"{folder}/fish", per_species=-(-n_large // 9), size=size)[["path", "label"]]
+            rows = rows.assign(path=f"{folder}/fish/" + rows.path)
+        rows.sample(frac=1, random_state=0).to_csv(file, index=False)
+        (a, small), (b, large) = [_train_apart(file, n, size) for n in (n_small, n_large)]
+    note = f"{n_large / n_small:g} times the photos; largest memory {small:.0f} MB, then {large:.0f} MB"
+    return [_comparison(f"recipe probe on {n_small} photos", f"on {n_large}", [(a, b)], note)]
 
+# %% ../../nbs/bench/measure.ipynb #00fbef47
 def _bench_start(
     table: pd.DataFrame,    # photo table
     arch: str,              # name of a backbone
-    turns: int = 3,
+    turns: int = 3,         # times each is called
 ) -> list:                  # of `Comparison`
-    "How long commands take to begin."
-    program = lambda *words: partial(subprocess.run, [sys.executable, "-m", "fishlearn.cli", *words], capture_output=True, check=True)
-    fastai = partial(subprocess.run, [sys.executable, "-c", "import fastai.vision.all"], capture_output=True, check=True)
+    "How long commands take to start."
+    run = partial(subprocess.run, capture_output=True, check=True)
+    fastai = partial(run, [sys.executable, "-c", "import fastai.vision.all"])
+    contender = _Contender("import fastai.vision.all", fastai, turns)
     with tempfile.TemporaryDirectory() as folder:
         _loaded_model(table, arch, Path(folder, "model"))
-        words = ("--help",), ("predict", f"{folder}/model", _some_photos(table, 1)[0])
-        return [compare(f"fishlearn {w[0]}", "import fastai.vision.all", program(*w), fastai, turns) for w in words]
-
-# %% ../../nbs/bench/measure.ipynb #51f9373b
-def _bench_photos(
-    photos=None,            # anything `photo_table` takes (default: the drawn sample set)
-    label=None,             # folder: pattern or function; table: column
-    path: str = "path",     # table: column with the path
-    folder=".",             # where the sample set is drawn
-) -> pd.DataFrame:          # photo table with `split`
-    "Photos to measure on, checked and split."
-    from fishlearn.samples.fish import sample_fish
-    from fishlearn.data.health import check_photos
-    from fishlearn.data.photos import photo_table
-    from fishlearn.splits.split import split_photos
-    if photos is None: sample_fish(photos := Path(folder, "fish"), per_species=60)
-    return split_photos(check_photos(photo_table(photos, label, path)), valid=.2)
-
-def run_benches(
-    table: pd.DataFrame,    # from `_bench_photos`
-    only=(),                # keys of `BENCHES` (default: all but `growth`)
-    arch: str = None,       # name of a timm backbone (default: the one that comes with the package)
-) -> list:                  # of `Comparison`
-    "Measure one after the other, and say each as it is done."
-    from fishlearn.models.hardware import best_device, machine
-    from fishlearn.models.backbones import DEFAULT_ARCH
-    print(machine(best_device()))
-    found = []
-    for name in [_check_option(n, BENCHES, "measurement") for n in only] or [n for n in BENCHES if n != "growth"]:
-        for c in BENCHES[name](table, arch or DEFAULT_ARCH):
-            print(f"{c.what}: {c.ratio:.2f} times as fast as {c.against}" + f"; {c.note}" * bool(c.note), flush=True)
-            found.append(c)
-    return found
+        commands = [("--help",), ("predict", f"{folder}/model", _some_photos(table, 1)[0])]
+        program = lambda words: partial(run, [sys.executable, "-m", "fishlearn.cli", *words])
+        return [c for w in commands for c in _compare_all(f"fishlearn {w[0]}", program(w), [contender])]
 
 # %% ../../nbs/bench/measure.ipynb #cb303931
-BENCHES = dict(start=_bench_start, reading=lambda table, arch: _bench_reading(table), epoch=_bench_epoch, predict=_bench_predict, again=_bench_again,
-               accuracy=_bench_accuracy, growth=lambda table, arch: _bench_growth(table))
+BENCHES = dict(start=_bench_start, reading=lambda table, arch: _bench_reading(table), epoch=_bench_epoch,
+               predict=_bench_predict, again=_bench_again, accuracy=_bench_accuracy,
+               growth=lambda table, arch: _bench_growth(table))
+
+# %% ../../nbs/bench/measure.ipynb #51f9373b
+def run_benches(
+    table: pd.DataFrame,        # from `_bench_photos`
+    only=(),                    # keys of `BENCHES` (default: all but `growth`)
+    arch: str | None = None,    # name of a timm backbone (default: the one that comes with the package)
+) -> list:                      # of `Comparison`
+    "Run measurements one after the other, and report each when it is done."
+    from fishlearn.models.backbones import DEFAULT_ARCH
+    from fishlearn.models.hardware import best_device, machine
+    names = [_check_option(n, BENCHES, "measurement") for n in only] or [n for n in BENCHES if n != "growth"]
+    logger.info(machine(best_device()))
+    found = []
+    for name in names:
+        for c in BENCHES[name](table, arch or DEFAULT_ARCH):
+            note = f"; {c.note}" if c.note else ""
+            logger.info(f"{c.what}: {c.ratio:.2f} times as fast as {c.against}{note}")
+            found.append(c)
+    return found

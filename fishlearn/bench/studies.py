@@ -1,4 +1,4 @@
-"""Figures of a study, beside those of the text it repeats, and held against its own last run.
+"""The scores of a study in one table, checked against its own last run.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/studies.html.md"""
 
@@ -22,29 +22,32 @@ def study_row(
     split: str,             # how photos were held out
     e: Evaluation,          # on those photos
     seconds: float,         # from files to the evaluation
-) -> dict:                  # a row of the study
-    "The figures of one training."
+) -> dict:                  # `what`, `split`, `n`, `accuracy`, `low`, `high`, `macro_f1`, `minutes`
+    "The scores of one training."
     m = e.metrics()
-    return dict(what=what, split=split, n=m["n"], accuracy=m["accuracy"], low=m["accuracy_ci"][0], high=m["accuracy_ci"][1], macro_f1=m["macro_f1"], minutes=seconds / 60)
+    low, high = m["accuracy_ci"]
+    return dict(what=what, split=split, n=m["n"], accuracy=m["accuracy"], low=low, high=high,
+                macro_f1=m["macro_f1"], minutes=seconds / 60)
 
 # %% ../../nbs/bench/studies.ipynb #64752109
 def _disagreements(
     fresh: pd.DataFrame,    # rows of `study_row`
     stored: pd.DataFrame,   # those of an earlier run
-) -> pd.DataFrame:          # rows of both whose accuracy left the earlier interval
+) -> pd.DataFrame:          # rows of both whose accuracy is outside the earlier interval
     "Where two runs of a study disagree."
     both = fresh.merge(stored, on=["what", "split"], suffixes=("", "_before"))
     return both[(both.accuracy < both.low_before) | (both.accuracy > both.high_before)]
 
 def save_study(
     rows: list,             # of `study_row`
-    file,                   # csv
+    file,                   # CSV file
 ) -> pd.DataFrame:          # the rows
-    "Write the figures of a study, unless they contradict those of its last run."
+    "Write the scores of a study, unless they contradict those of its last run."
     table, file = pd.DataFrame(rows), Path(file)
     if file.is_file() and len(off := _disagreements(table, pd.read_csv(file))):
         r = off.iloc[0]
-        raise JobError(f"{r.what}, {r.split}: accuracy {r.accuracy:.3f}, but {r.low_before:.3f}–{r.high_before:.3f} in {file.name}; find out why, or delete that file.")
+        raise JobError(f"{r.what}, {r.split}: accuracy {r.accuracy:.3f}, but {r.low_before:.3f}–{r.high_before:.3f} "
+                       f"in {file.name}; find out why, or delete that file.")
     file.parent.mkdir(parents=True, exist_ok=True)
     table.round(4).to_csv(file.with_suffix(".part"), index=False, lineterminator="\n")
     os.replace(file.with_suffix(".part"), file)

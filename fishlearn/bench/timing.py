@@ -1,4 +1,4 @@
-"""Two ways of doing the same work, turn and turn about, and what the pairs of times come to.
+"""Two functions are timed in alternation, and the result is a ratio with its range.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/timing.html.md"""
 
@@ -9,74 +9,83 @@ __all__ = ['Comparison', 'compare', 'bench_table', 'plot_bench']
 
 # %% ../../nbs/bench/timing.ipynb #6b0519d9
 import statistics, time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 # %% ../../nbs/bench/timing.ipynb #b9f9b87c
-def _elapsed(
-    f,              # function of no arguments
-) -> float:         # seconds
-    "How long one call takes."
-    start = time.perf_counter()
-    f()
-    return time.perf_counter() - start
-
 @dataclass
 class Comparison:
     "Two ways of doing the same work."
     what: str           # the work
     against: str        # the other way
-    ours: float         # median, seconds
-    other: float        # median, seconds
+    ours: float         # median of the turns, seconds
+    other: float        # median of the turns, seconds
     ratio: float        # other ÷ ours, median of the turns
-    low: float          # smallest
-    high: float         # largest
-    note: str = ""      # what else there is to say
-
-def compare(
-    what: str,          # the work
-    against: str,       # the other way
-    ours,               # function of no arguments
-    other,              # function of no arguments
-    turns: int = 3,     # times each is called
-    note: str = "",     # what else there is to say
-) -> Comparison:
-    "Time two ways in alternation."
-    pairs = [(_elapsed(ours), _elapsed(other)) if i % 2 else (_elapsed(other), _elapsed(ours))[::-1] for i in range(turns)]
-    return _comparison(what, against, pairs, note)
+    low: float          # smallest ratio
+    high: float         # largest ratio
+    note: str = ""      # a remark, such as the accuracy reached
 
 # %% ../../nbs/bench/timing.ipynb #6d9f59c4
 def _comparison(
     what: str,          # the work
     against: str,       # the other way
     pairs: list,        # of seconds: ours, the other's
-    note: str = "",     # what else there is to say
+    note: str = "",     # a remark
 ) -> Comparison:
-    "What pairs of times come to."
+    "Summarize pairs of times."
     ours, other = zip(*pairs)
     ratios = [b / a for a, b in pairs]
-    return Comparison(what, against, *map(statistics.median, (ours, other, ratios)), min(ratios), max(ratios), note)
+    medians = map(statistics.median, (ours, other, ratios))
+    return Comparison(what, against, *medians, min(ratios), max(ratios), note)
+
+# %% ../../nbs/bench/timing.ipynb #d7a24f25
+def _elapsed(
+    f: Callable,        # function of no arguments
+) -> float:             # seconds
+    "How long one call takes."
+    start = time.perf_counter()
+    f()
+    return time.perf_counter() - start
+
+def compare(
+    what: str,          # the work
+    against: str,       # the other way
+    ours: Callable,     # function of no arguments
+    other: Callable,    # function of no arguments
+    turns: int = 3,     # times each is called
+    note: str = "",     # a remark
+) -> Comparison:
+    "Time two ways in alternation."
+    first, then = lambda: (_elapsed(ours), _elapsed(other)), lambda: (_elapsed(other), _elapsed(ours))[::-1]
+    return _comparison(what, against, [first() if i % 2 else then() for i in range(turns)], note)
 
 # %% ../../nbs/bench/timing.ipynb #f9813a1a
 def bench_table(
     found: list,            # of `Comparison`
-) -> pd.DataFrame:          # one row a comparison; seconds
+) -> pd.DataFrame:          # one row per comparison; times in seconds
     "Comparisons as a table."
     return pd.DataFrame(map(asdict, found)).round(3)
 
+# %% ../../nbs/bench/timing.ipynb #5a6b0cd7
 def plot_bench(
     table: pd.DataFrame,    # from `bench_table`
-    title: str = "",        # the machine, for instance
+    title: str = "",        # for example the machine
 ):                          # matplotlib figure
-    "How many times as fast, with smallest and largest."
+    "How many times as fast each way is, with the smallest and largest ratio."
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
     fig = plt.Figure(figsize=(7, .6 + .42 * len(table)), layout="constrained")
     ax, names = fig.subplots(), [f"{r.what}\nagainst {r.against}" for r in table.itertuples()]
     ax.barh(names, table.ratio - 1, left=1, color=["steelblue" if r >= 1 else "darkorange" for r in table.ratio])
-    ax.errorbar(table.ratio, names, xerr=[table.ratio - table.low, table.high - table.ratio], fmt="none", ecolor="black", lw=1)
-    for name, r in zip(names, table.ratio): ax.annotate(f" {r:.1f}", (r, name), va="bottom", fontsize=8)
+    reach = [table.ratio - table.low, table.high - table.ratio]
+    ax.errorbar(table.ratio, names, xerr=reach, fmt="none", ecolor="black", lw=1)
+    for name, r in zip(names, table.ratio): ax.annotate(f" {r:.{1 if r >= 1 else 2}f}", (r, name), va="bottom", fontsize=8)
     ax.set(xscale="log", xlabel="times as fast", title=title)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}×")
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.tick_params(axis="y", labelsize=7)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)

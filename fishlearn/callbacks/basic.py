@@ -1,4 +1,4 @@
-"""Small things a long training needs: photos laid out as the network likes them, a seed for every epoch, a limit on gradients, averaged weights, the best epoch kept.
+"""Reproducible epochs, gradient clipping, averaged weights, the best epoch, and smaller photos.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/basic.html.md"""
 
@@ -19,77 +19,90 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..cache import _content_name
-from ..errors import _check_option
 
 # %% ../../nbs/callbacks/basic.ipynb #20647bbc
 class MemoryFormat(Callback):
-    "Hand batches of photos over in a memory format."
+    "Pass batches of photos to the network in a memory format."
     def __init__(self,
         memory_format: torch.memory_format,     # `torch.channels_last` or `torch.contiguous_format`
     ): self.memory_format = memory_format
-    def before_batch(self): self.learn.xb = tuple(x.contiguous(memory_format=self.memory_format) if x.ndim == 4 else x for x in self.learn.xb)
+
+    def before_batch(self):
+        self.learn.xb = tuple(x.contiguous(memory_format=self.memory_format) if x.ndim == 4 else x
+                              for x in self.learn.xb)
 
 # %% ../../nbs/callbacks/basic.ipynb #58d2e300
 class EpochSeed(Callback):
-    "Every epoch draws from numbers of its own."
+    "Give every epoch random numbers of its own."
     order = -9
     def __init__(self,
         seed: int,      # of the training
         stage: str,     # name of the stage
     ): self.seed, self.stage = seed, stage
 
-    def number(self, what):
-        "A number that hangs on seed, stage, epoch and purpose."
-        return int(_content_name(str(self.seed), self.stage, str(self.learn.epoch), what)[:8], 16)
+    def _number(self,
+        purpose: str,   # what the number is for
+    ) -> int:
+        "A number that depends on seed, stage, epoch and purpose."
+        return int(_content_name(str(self.seed), self.stage, str(self.learn.epoch), purpose)[:8], 16)
 
     def before_train(self):
-        set_seed(self.number(f"augmentation {rank_distrib()}"))
+        set_seed(self._number(f"augmentation {rank_distrib()}"))
         loader = self.learn.dls.train
-        getattr(loader, "dl", loader).rng.seed(self.number("order"))
+        getattr(loader, "dl", loader).rng.seed(self._number("order"))
 
 # %% ../../nbs/callbacks/basic.ipynb #0cf9268b
 class GradientClipValue(Callback):
-    "Clip every number of the gradients."
+    "Clip every element of the gradients."
     order = MixedPrecision.order + 1
     def __init__(self,
-        most: float = .1,   # largest size of a number
+        most: float = .1,   # largest absolute value of an element
     ): self.most = most
+
     def before_step(self): torch.nn.utils.clip_grad_value_(self.learn.model.parameters(), self.most)
 
 # %% ../../nbs/callbacks/basic.ipynb #93d3fbb9
 class AccumulateGradients(GradientAccumulation):
-    "fastai's accumulation, with a step at the end of every epoch."
+    "fastai's gradient accumulation, with a step at the end of every epoch."
     name = "gradient_accumulation"
+
     def before_step(self):
         if self.learn.iter == self.learn.n_iter - 1: self.count = self.n_acc
         super().before_step()
 
 # %% ../../nbs/callbacks/basic.ipynb #74dbdba4
 class WeightAveraging(Callback):
-    "Keep an exponential moving average of the weights, validate and end with it."
+    "Keep an exponential moving average of the weights, validate with it, and end with it."
     order = 70
     def __init__(self,
-        decay: float = .99,     # share of the old average a step keeps
-    ): self.decay, self.average, self.own = decay, None, None
+        decay: float = .99,     # fraction of the old average that a step keeps
+    ): self.decay, self.average = decay, None
 
     def before_fit(self):
-        mean = lambda old, new, n: get_ema_multi_avg_fn(min(self.decay, (1 + n.item()) / (10 + n.item())))(old, new, n)
-        if not hasattr(self.learn, "lr_finder"): self.average = AveragedModel(get_model(self.learn.model), multi_avg_fn=mean, use_buffers=True)
+        if hasattr(self.learn, "lr_finder"): return
+        def mean(old, new, n):
+            decay = min(self.decay, (1 + n.item()) / (10 + n.item()))
+            return get_ema_multi_avg_fn(decay)(old, new, n)
+        self.average = AveragedModel(get_model(self.learn.model), multi_avg_fn=mean, use_buffers=True)
 
     def after_step(self):
         if self.average is not None: self.average.update_parameters(get_model(self.learn.model))
-    def before_validate(self): self.swap()
-    def after_validate(self): self.swap()
 
-    def swap(self):
+    def before_validate(self): self._swap()
+    def after_validate(self): self._swap()
+
+    def _swap(self):
         "Exchange the weights of the network and their average."
         if self.average is None: return
-        for a, b in zip(self.average.module.state_dict().values(), get_model(self.learn.model).state_dict().values()):
+        network = get_model(self.learn.model)
+        for a, b in zip(self.average.module.state_dict().values(), network.state_dict().values()):
             kept = a.clone()
-            a.copy_(b), b.copy_(kept)
+            a.copy_(b)
+            b.copy_(kept)
 
     def after_fit(self):
-        if self.average is not None: get_model(self.learn.model).load_state_dict(self.average.module.state_dict())
+        if self.average is not None:
+            get_model(self.learn.model).load_state_dict(self.average.module.state_dict())
         self.average = None
 
     def state_dict(self): return dict(average=self.average.state_dict())
@@ -97,12 +110,12 @@ class WeightAveraging(Callback):
 
 # %% ../../nbs/callbacks/basic.ipynb #de9311ec
 class KeepBest(TrackerCallback):
-    "Keep the weights of the best epoch; stop when nothing gets better."
+    "Keep the weights of the best epoch; stop if nothing improves."
     order = 65
     def __init__(self,
-        monitor: str = "macro_f1",  # a metric, or `valid_loss`
-        patience: int = None,       # epochs without progress before it stops; None never stops
-        baseline: float = None,     # what the weights from before reach
+        monitor: str = "macro_f1",      # a metric, or `valid_loss`
+        patience: int | None = None,    # epochs without improvement before training stops; None never stops
+        baseline: float | None = None,  # value of the metric before training
     ):
         super().__init__(monitor)
         self.patience, self.baseline, self.weights, self.waited = patience, baseline, None, 0
@@ -110,16 +123,16 @@ class KeepBest(TrackerCallback):
     def before_fit(self):
         super().before_fit()
         self.waited, self.weights = 0, None
-        if self.baseline is not None: self.best, self.weights = self.baseline, self.copy()
+        if self.baseline is not None: self.best, self.weights = self.baseline, self._copy_weights()
 
-    def copy(self):
-        "The weights as they are, on the processor."
+    def _copy_weights(self) -> dict:
+        "The current weights, on the CPU."
         return {k: v.detach().cpu().clone() for k, v in get_model(self.learn.model).state_dict().items()}
 
     def after_validate(self):
         value = (self.learn.recorder.log[1:] + [None] * 9)[self.idx]
         better = value is not None and self.comp(value, self.best)
-        if better: self.best, self.weights, self.waited = value, self.copy(), 0
+        if better: self.best, self.weights, self.waited = value, self._copy_weights(), 0
         else: self.waited += 1
 
     def after_epoch(self):
@@ -130,25 +143,26 @@ class KeepBest(TrackerCallback):
         self.run = True
 
     def state_dict(self): return dict(best=float(self.best), waited=self.waited, weights=self.weights)
-    def load_state_dict(self, state): self.best, self.waited, self.weights = state["best"], state["waited"], state["weights"]
 
-# %% ../../nbs/callbacks/basic.ipynb #ed3cb3ca
-def _check_monitor(
-    learn,          # a Learner
-    monitor: str,   # a metric of it, or `valid_loss`
-) -> str:           # the same
-    "Refuse a figure to choose by that is not measured."
-    return _check_option(monitor, ["valid_loss", *learn.metrics.attrgot("name")], "figure")
+    def load_state_dict(self, state):
+        self.best, self.waited, self.weights = state["best"], state["waited"], state["weights"]
 
 # %% ../../nbs/callbacks/basic.ipynb #9a469369
 class ProgressiveResize(Callback):
     "Train and validate on smaller photos."
     order = 0
     def __init__(self,
-        scale: float,       # share of the sides, from 0 to 1
-        step: int = 32,     # px the sides are multiples of
+        scale: float,       # fraction of height and width to keep, from 0 to 1
+        step: int = 32,     # height and width are rounded to multiples of it, px
     ): self.scale, self.step = scale, step
+
+    def _side(self,
+        n: int,             # height or width, px
+    ) -> int:               # px
+        "A reduced height or width."
+        return max(self.step, round(n * self.scale / self.step) * self.step)
+
     def before_batch(self):
-        x, side = self.learn.xb[0], lambda n: max(self.step, round(n * self.scale / self.step) * self.step)
-        shape = tuple(map(side, x.shape[2:]))
-        self.learn.xb = (F.interpolate(x, size=shape, mode="bilinear", antialias=True, align_corners=False),)
+        x = self.learn.xb[0]
+        size = tuple(map(self._side, x.shape[2:]))
+        self.learn.xb = (F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False),)

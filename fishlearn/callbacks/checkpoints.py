@@ -1,4 +1,4 @@
-"""All that a training needs to go on, in one file, written whole or not at all.
+"""Save everything a training needs to continue, in one file that is written completely or not at all.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/checkpoints.html.md"""
 
@@ -8,28 +8,31 @@ Docs: https://fishlearn.github.io/fishlearn/callbacks/checkpoints.html.md"""
 __all__ = ['Checkpoint']
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #d6de31e1
-import json, os
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.torch_core import get_model, to_device
-from fastcore.basics import patch
 from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import JobError
+from ..messages import logger
 from ..processes import broadcast, is_main_process
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #bc0330ad
 def _flatten_state(
-    tree,               # dicts, lists, tensors, numbers, texts
-    tensors: dict,      # filled: name → tensor
-):                      # the same tree, a name in the place of each tensor
-    "Part a tree from its tensors."
+    tree: Any,          # dicts, lists, tensors, numbers, text
+    tensors: dict,      # filled in: name → tensor
+) -> Any:               # the same tree with a name in place of each tensor
+    "Separate a tree from its tensors."
     if isinstance(tree, torch.Tensor):
         tensors[name := f"t{len(tensors)}"] = tree.detach().cpu().contiguous().clone()
         return {"tensor": name}
@@ -38,158 +41,171 @@ def _flatten_state(
     return tree.item() if hasattr(tree, "item") else tree
 
 def _unflatten_state(
-    tree,               # from `_flatten_state`
+    tree: Any,          # from `_flatten_state`
     tensors: dict,      # name → tensor
-):                      # the tree that was taken apart
+) -> Any:               # the original tree
     "Put the tensors back into their tree."
-    if isinstance(tree, dict): return tensors[tree["tensor"]] if "tensor" in tree else {k: _unflatten_state(v, tensors) for k, v in tree["dict"]}
-    return [_unflatten_state(v, tensors) for v in tree] if isinstance(tree, list) else tree
+    if isinstance(tree, list): return [_unflatten_state(v, tensors) for v in tree]
+    if not isinstance(tree, dict): return tree
+    if "tensor" in tree: return tensors[tree["tensor"]]
+    return {k: _unflatten_state(v, tensors) for k, v in tree["dict"]}
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #ba19f262
 def _write_state(
     file,               # target, `.safetensors`
-    state: dict,        # a tree of tensors, numbers and texts
+    state: dict,        # a tree of tensors, numbers and text
 ):
     "Write a state, all or nothing."
-    tensors, file = {}, Path(file)
-    tree, spare = json.dumps(_flatten_state(state, tensors)), file.with_name(f".{file.name}.part")
-    save_file(tensors, spare, metadata=dict(state=tree))
-    with open(spare, "rb+") as f: os.fsync(f.fileno())
-    spare.replace(file)
+    tensors: dict = {}
+    file, tree = Path(file), json.dumps(_flatten_state(state, tensors))
+    unfinished = file.with_name(f".{file.name}.part")
+    save_file(tensors, unfinished, metadata=dict(state=tree))
+    with open(unfinished, "rb+") as f: os.fsync(f.fileno())
+    unfinished.replace(file)
 
 def _read_state(
     file,               # from `_write_state`
 ) -> dict:              # the state
-    "Read a state; nothing in it can run."
+    "Read a state, without running any code in it."
     try:
         with safe_open(file, "pt") as f:
             return _unflatten_state(json.loads(f.metadata()["state"]), {k: f.get_tensor(k) for k in f.keys()})
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as e:
-        raise JobError(f"{file} is no checkpoint, or a damaged one ({type(e).__name__}); delete it and begin anew.") from None
+        raise JobError(f"{file} is not a checkpoint, or it is damaged ({type(e).__name__}); "
+                       "delete it and start again.") from None
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #682bc978
 def _epoch_table(
-    stage: str,         # its name
-    names: list,        # of the figures
-    rows: list,         # figures of each epoch
+    stage: str,         # name of the stage
+    names: list,        # of losses and metrics
+    rows: list,         # their values, one list per epoch
     lrs,                # learning rate of the head at each step, shape (steps,)
-) -> pd.DataFrame:      # one row an epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
-    "A history from what fastai's recorder wrote down."
+) -> pd.DataFrame:      # one row per epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
+    "A history from the values of fastai's recorder."
     lr = [max(steps, default=np.nan) for steps in np.array_split(np.asarray(lrs, float), max(1, len(rows)))]
     first = pd.DataFrame(dict(stage=stage, epoch=range(len(rows)), lr=lr[:len(rows)]))
-    return pd.concat([first, pd.DataFrame(rows, columns=names[:len(rows[0])] if rows else names)], axis=1)
+    values = pd.DataFrame(rows, columns=names[:len(rows[0])] if rows else names)
+    return pd.concat([first, values], axis=1)
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #e2448f2f
-class Checkpoint(Callback):
-    "Write the state of a training after every epoch, and take it up again."
+class _SavedState(Callback):
+    "Holds the state of a training, and writes it to a folder."
     order = 80
     def __init__(self,
-        folder=None,            # where; None keeps it in memory
-        resume: bool = False,   # take up what is there?
+        folder=None,            # where to write; None keeps the state in memory
+        resume: bool = False,   # continue from the state in the folder?
         seed: int = 0,          # of the training
     ):
-        self.file, self.seed, self.warned = None if folder is None else Path(folder) / "state.safetensors", seed, False
-        self.state = broadcast(_read_state(self.file) if resume and self.file and is_main_process() and self.file.is_file() else dict(done={}, found={}, now={}, lrs={}, model=None))
+        self.file = None if folder is None else Path(folder) / "state.safetensors"
+        self.seed, self.warned = seed, False
+        state = dict(done={}, found={}, now={}, lrs={}, model=None)
+        if resume and self.file and is_main_process() and self.file.is_file(): state = _read_state(self.file)
+        self.state = broadcast(state)
         self.loaded = self.state["model"] is None
 
     def write(self):
-        "Write the state, if there is a place; one process of several does."
+        "Write the state, if there is a folder and this is the main process."
         if self.file is None or not is_main_process(): return
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             _write_state(self.file, self.state)
             self.history.to_csv(self.file.with_name("history.csv"), index=False)
         except (OSError, SafetensorError) as e:
-            if not self.warned: print(f"{self.file} cannot be written ({getattr(e, 'strerror', None) or e}): training goes on, and the last good state stays")
+            if not self.warned:
+                logger.warning(f"{self.file} cannot be written ({getattr(e, 'strerror', None) or e}): "
+                               "training goes on, and the last good state is kept")
             self.warned = True
 
     @property
-    def history(self):
-        "One row an epoch, of all stages so far."
+    def history(self) -> pd.DataFrame:      # columns `stage`, `epoch`, `lr`, losses, metrics
+        "One row per epoch of all stages so far."
         now, tables = self.state["now"], [pd.DataFrame(h) for h in self.state["done"].values()]
-        if now.get("rows"): tables.append(_epoch_table(now["stage"], now["names"], now["rows"], self.state["lrs"][now["stage"]]))
+        if now.get("rows"):
+            tables.append(_epoch_table(now["stage"], now["names"], now["rows"], self.state["lrs"][now["stage"]]))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["stage", "epoch"])
 
     def once(self,
-        name: str,      # of what is found out
-        find,           # function that finds it out: a number, a text, or a list of them
-    ):                  # what it found, now or in the training that was cut off
-        "Find something out once in a training."
+        name: str,          # name of the value
+        find: Callable,     # function that determines it: a number, a text, or a list of them
+    ) -> Any:               # the value, determined now or before the training was interrupted
+        "Determine a value once per training."
         if name not in self.state["found"]:
             self.state["found"][name] = broadcast(find())
             self.write()
         return self.state["found"][name]
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
-@patch
-def load(self: Checkpoint):
-    "Take the weights from the state, until a stage has begun."
-    if self.loaded: return
-    net = get_model(self.learn.model)
-    net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
+class _ResumedStage(_SavedState):
+    "Continues a stage where it was interrupted."
+    def load(self):
+        "Load the weights from the state, unless a stage has already started."
+        if self.loaded: return
+        net = get_model(self.learn.model)
+        net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
 
-@patch
-def begin(self: Checkpoint,
-    stage: str,     # its name
-):
-    "Begin a stage, or take it up where it was cut off."
-    self.load()
-    self.loaded = True
-    if self.state["now"].get("stage") != stage: self.state["now"] = dict(stage=stage, rows=[], opt=None, smooth=None, cbs={})
+    def begin(self,
+        stage: str,     # name of the stage
+    ):
+        "Start a stage, or continue it where it was interrupted."
+        self.load()
+        self.loaded = True
+        if self.state["now"].get("stage") == stage: return
+        self.state["now"] = dict(stage=stage, rows=[], opt=None, smooth=None, cbs={})
 
-@patch
-def before_fit(self: Checkpoint):
-    "Give optimiser, recorder and callbacks back what they knew."
-    now = self.state["now"]
-    self.skip, self.rows = (0, []) if hasattr(self.learn, "lr_finder") else (len(now["rows"]), list(now["rows"]))
-    if not self.skip: return
-    self.learn.opt.load_state_dict(dict(hypers=L(now["opt"]["hypers"]), state=to_device(now["opt"]["state"], self.learn.dls.device)))
-    self.learn.recorder.lrs = self.state["lrs"][now["stage"]].tolist()
-    self.learn.recorder.smooth_loss.val, self.learn.recorder.smooth_loss.count = now["smooth"]
-    for cb in self.learn.cbs:
-        if cb.name in now["cbs"]: cb.load_state_dict(now["cbs"][cb.name])
+    def before_fit(self):
+        "Restore optimiser, recorder and callbacks."
+        now, searching = self.state["now"], hasattr(self.learn, "lr_finder")
+        self.skip, self.rows = (0, []) if searching else (len(now["rows"]), list(now["rows"]))
+        if not self.skip: return
+        opt, recorder = now["opt"], self.learn.recorder
+        states = to_device(opt["state"], self.learn.dls.device)
+        self.learn.opt.load_state_dict(dict(hypers=L(opt["hypers"]), state=states))
+        recorder.lrs = self.state["lrs"][now["stage"]].tolist()
+        recorder.smooth_loss.val, recorder.smooth_loss.count = now["smooth"]
+        for cb in self.learn.cbs:
+            if cb.name in now["cbs"]: cb.load_state_dict(now["cbs"][cb.name])
 
-@patch
-def before_epoch(self: Checkpoint):
-    "Skip an epoch that is done."
-    if self.learn.epoch >= self.skip: return
-    self.learn.recorder.log += self.rows[self.learn.epoch]
-    raise CancelEpochException
+    def before_epoch(self):
+        "Skip an epoch that is finished."
+        if self.learn.epoch >= self.skip: return
+        self.learn.recorder.log += self.rows[self.learn.epoch]
+        raise CancelEpochException
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #b6035c47
 def _writes_state(
-    cb,         # a fastai callback
+    cb: Callback,       # a fastai callback
 ) -> bool:
-    "Whether a callback has a state of its own to write down."
+    "Whether a callback has a state to save."
     return "state_dict" in dir(type(cb)) and "load_state_dict" in dir(type(cb))
 
-@patch
-def keep_rates(self: Checkpoint):
-    "Take over the learning rate of each step of this stage."
-    self.state["lrs"][self.state["now"]["stage"]] = torch.tensor(self.learn.recorder.lrs, dtype=torch.float64)
+class Checkpoint(_ResumedStage):
+    "Save the state of a training after every epoch, and continue from it."
+    def keep_rates(self):
+        "Save the learning rate at each step of this stage."
+        lrs = torch.tensor(self.learn.recorder.lrs, dtype=torch.float64)
+        self.state["lrs"][self.state["now"]["stage"]] = lrs
 
-@patch
-def after_epoch(self: Checkpoint):
-    "Write down where training is."
-    learn, smooth = self.learn, self.learn.recorder.smooth_loss
-    if learn.epoch < self.skip or hasattr(learn, "lr_finder"): return
-    rows = [list(v) for v in learn.recorder.values]
-    self.state["now"] |= dict(rows=rows, names=list(learn.recorder.metric_names)[1:len(rows[0]) + 1], opt=learn.opt.state_dict(), smooth=[smooth.val, smooth.count],
-                              cbs={cb.name: cb.state_dict() for cb in learn.cbs if _writes_state(cb)})
-    self.state["model"] = get_model(learn.model).state_dict()
-    self.keep_rates(), self.write()
+    def after_epoch(self):
+        "Save the position of the training."
+        learn, recorder = self.learn, self.learn.recorder
+        if learn.epoch < self.skip or hasattr(learn, "lr_finder"): return
+        rows, smooth = [list(v) for v in recorder.values], recorder.smooth_loss
+        names = list(recorder.metric_names)[1:len(rows[0]) + 1]
+        states = {cb.name: cb.state_dict() for cb in learn.cbs if _writes_state(cb)}
+        self.state["now"] |= dict(rows=rows, names=names, opt=learn.opt.state_dict(),
+                                  smooth=[smooth.val, smooth.count], cbs=states)
+        self.state["model"] = get_model(learn.model).state_dict()
+        self.keep_rates()
+        self.write()
 
-@patch
-def after_fit(self: Checkpoint):
-    "A stage that was ended early has had its last epoch too."
-    if not hasattr(self.learn, "lr_finder"): self.keep_rates()
+    def after_fit(self):
+        "Save the learning rates, also of a stage that ended early."
+        if not hasattr(self.learn, "lr_finder"): self.keep_rates()
 
-@patch
-def end(self: Checkpoint,
-    history: pd.DataFrame,      # of the stage
-):
-    "Write down that a stage is done, and its weights beside it."
-    stage = self.state["now"]["stage"]
-    self.state["done"][stage] = history.to_dict("list")
-    self.state |= dict(now={}, model=get_model(self.learn.model).state_dict())
-    self.write()
+    def end(self,
+        history: pd.DataFrame,      # of the stage
+    ):
+        "Record that a stage is finished, with its weights."
+        self.state["done"][self.state["now"]["stage"]] = history.to_dict("list")
+        self.state |= dict(now={}, model=get_model(self.learn.model).state_dict())
+        self.write()

@@ -1,4 +1,4 @@
-"""Train in 16 bits on any device, and go on in 32 where 16 do not hold a number.
+"""Train in 16 bits on any device, and switch to 32 bits if a number overflows.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/mixed_precision.html.md"""
 
@@ -12,17 +12,23 @@ import torch
 from fastai.callback.core import CancelFitException, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import to_float
-from fastcore.basics import patch
 from fastcore.foundation import L
 from torch.amp import GradScaler
 
 from ..errors import JobError
+from ..messages import logger
 from ..models.hardware import precision
 from ..processes import _any_process, is_main_process
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #59ab2869
-class AnyPrecision(MixedPrecision):
-    "fastai's mixed precision for any device, with a way back to 32 bits."
+def _short_name(
+    dtype: torch.dtype,
+) -> str:               # such as `float16`
+    "The name of a type, without `torch.`."
+    return str(dtype).removeprefix("torch.")
+
+class _Autocast(MixedPrecision):
+    "Runs the forward pass of a network in a precision, on any device."
     def __init__(self,
         dtype: torch.dtype,     # `torch.float32`, `torch.bfloat16` or `torch.float16`
     ): self.dtype, self.net, self.failed = dtype, None, False
@@ -35,83 +41,92 @@ class AnyPrecision(MixedPrecision):
         self.net.forward = run
         self.learn.scaler = self.new_scaler()
 
-    def before_batch(self): self.means = [b.clone() for b in self.net.buffers()] if self.training and self.dtype != torch.float32 else []
+    def before_batch(self):
+        saves = self.training and self.dtype != torch.float32
+        self.means = [b.clone() for b in self.net.buffers()] if saves else []
+
     def after_fit(self): self.release()
 
-    def new_scaler(self):
-        "A scaler of gradients, which only float16 needs."
+    def new_scaler(self) -> GradScaler:
+        "A gradient scaler, which is active for float16 only."
         return GradScaler(next(self.net.parameters()).device.type, enabled=self.dtype == torch.float16)
 
     def release(self):
-        "Give the network its own `forward` back."
+        "Restore the network's own `forward`."
         if self.net is not None: vars(self.net).pop("forward", None)
         self.net = None
-
-    @property
-    def watching(self):
-        "Whether a number that is not finite matters: a search for the learning rate ends with one."
-        return self.training and not hasattr(self.learn, "lr_finder")
-
-    def state_dict(self): return dict(dtype=str(self.dtype).removeprefix("torch."), scaler=self.learn.scaler.state_dict())
-    def load_state_dict(self, state):
-        self.dtype = getattr(torch, state["dtype"])
-        self.learn.scaler = self.new_scaler()
-        self.learn.scaler.load_state_dict(state["scaler"])
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #7534ce9e
 def _not_finite(
     x: torch.Tensor,    # any shape
 ) -> torch.Tensor:      # true or false
-    "Whether a number in it is not finite."
+    "Whether a tensor contains a number that is not finite."
     return ~torch.isfinite(x).all()
 
-def _widen(
-    self: AnyPrecision,
-):
-    "Go on in 32 bits, with batch norm as it was before this batch."
-    if is_main_process(): print(f"a number did not fit {str(self.dtype).removeprefix('torch.')}: going on in 32 bits from the last good step")
-    for b, was in zip(self.net.buffers(), self.means): b.copy_(was)
-    self.dtype = torch.float32
-    self.learn.scaler = self.new_scaler()
+class _FiniteOutputs(_Autocast):
+    "Computes outputs that are not finite again in 32 bits."
+    @property
+    def watching(self) -> bool:
+        "Whether numbers have to be finite; a search for the learning rate ends with one that is not."
+        return self.training and not hasattr(self.learn, "lr_finder")
 
-def _give_up(
-    self: AnyPrecision,
-):
-    "Stop training; the caller raises the error."
-    self.failed = True
-    raise CancelFitException
+    def _widen(self):
+        "Continue in 32 bits, with batch norm as it was before this batch."
+        if is_main_process():
+            logger.info(f"a number overflowed in {_short_name(self.dtype)}: "
+                        "continuing in 32 bits from the last good step")
+        for b, was in zip(self.net.buffers(), self.means, strict=True): b.copy_(was)
+        self.dtype = torch.float32
+        self.learn.scaler = self.new_scaler()
 
-@patch
-def after_pred(self: AnyPrecision):
-    "Compute an answer that is not finite again in 32 bits."
-    if not self.watching or self.dtype == torch.float32 or not _any_process(_not_finite(self.learn.pred)): return
-    _widen(self)
-    self.learn.pred = self.learn.model(*self.xb)
+    def _give_up(self):
+        "Stop training; the caller raises the error."
+        self.failed = True
+        raise CancelFitException
 
-@patch
-def after_loss(self: AnyPrecision):
-    "Stop at a loss that is not finite."
-    if self.watching and _any_process(_not_finite(self.learn.loss_grad)): _give_up(self)
+    def after_pred(self):
+        if not self.watching or self.dtype == torch.float32: return
+        if not _any_process(_not_finite(self.learn.pred)): return
+        self._widen()
+        self.learn.pred = self.learn.model(*self.xb)
+
+    def after_loss(self):
+        if self.watching and _any_process(_not_finite(self.learn.loss_grad)): self._give_up()
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #b9e74342
 def _finite_gradients(
-    net,            # network after a backward pass
+    net: torch.nn.Module,   # network after a backward pass
 ) -> bool:
     "Whether all gradients are finite numbers."
-    return bool(torch.isfinite(torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])))
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    return bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
 
-@patch
-def before_step(self: AnyPrecision):
-    "Take no step that is not finite."
-    if self.learn.scaler.is_enabled(): MixedPrecision.before_step(self)
-    if not self.watching or not _any_process(not _finite_gradients(self.net)): return
-    if self.dtype == torch.float32: _give_up(self)
-    _widen(self)
-    raise CancelStepException
+class AnyPrecision(_FiniteOutputs):
+    "fastai's mixed precision for any device, which switches to 32 bits if a number overflows."
+    def before_step(self):
+        if self.learn.scaler.is_enabled(): super().before_step()
+        if not self.watching or not _any_process(not _finite_gradients(self.net)): return
+        if self.dtype == torch.float32: self._give_up()
+        self._widen()
+        raise CancelStepException
 
+    def state_dict(self) -> dict:       # `dtype` and `scaler`
+        "What a checkpoint has to save."
+        return dict(dtype=_short_name(self.dtype), scaler=self.learn.scaler.state_dict())
+
+    def load_state_dict(self,
+        state: dict,            # from `state_dict`
+    ):
+        "Restore a saved state."
+        self.dtype = getattr(torch, state["dtype"])
+        self.learn.scaler = self.new_scaler()
+        self.learn.scaler.load_state_dict(state["scaler"])
+
+# %% ../../nbs/callbacks/mixed_precision.ipynb #dcb64b75
 def _check_finite(
     learn,          # a Learner that has just trained
 ):
-    "Say in one sentence that training has come apart, if it has."
+    "Raise an error if training was stopped because the loss was not finite."
     if any(cb.failed for cb in learn.cbs if isinstance(cb, AnyPrecision)):
-        raise JobError("The loss is no longer a finite number, even in 32 bits, and training was stopped; take a smaller learning rate (lr), clip gradients (clip=1), or look for odd photos.")
+        raise JobError("The loss is no longer a finite number, even in 32 bits, and training was stopped; "
+                       "use a smaller learning rate (lr), clip gradients (clip=1), or look for unusual photos.")

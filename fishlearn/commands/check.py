@@ -1,4 +1,4 @@
-"""The command `fishlearn check`.
+"""Look at photos before training: counts, broken files, copies and leaks. Trains nothing.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/check.html.md"""
 
@@ -7,29 +7,43 @@ Docs: https://fishlearn.github.io/fishlearn/commands/check.html.md"""
 # %% auto #0
 __all__ = ['check']
 
-# %% ../../nbs/commands/check.ipynb #dd543b84
+# %% ../../nbs/commands/check.ipynb #54867b36
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from .common import _GroupCol, _Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _check_targets, _label_argument, _print_table, _write_photos
+from .common import (_GroupCol, _Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app,
+                                       _check_targets, _label_argument, _print_table, _write_photos)
 
 # %% ../../nbs/commands/check.ipynb #60eabeb3
 def _print_leaks(
     card,           # from `data_card`
 ):
-    "Print copies, splits side by side, and what is to be feared of them."
+    "Print copies, splits side by side, and what a model might learn instead of animals."
     from fishlearn.splits.copies_report import copies_summary
     from fishlearn.splits.leaks import leak_table, leaks_summary
     from fishlearn.splits.shortcuts import shortcuts_summary
     print("", *copies_summary(card.copies), sep="\n")
-    print(*(f"split {name}: {line}" for name, r in card.leaks.items() for line in leaks_summary(r)[:1]), "", sep="\n")
+    lines = [f"split {name}: {line}" for name, report in card.leaks.items() for line in leaks_summary(report)[:1]]
+    print(*lines, "", sep="\n")
     table = leak_table(card.leaks)
     cell = lambda v: "" if v != v else f"{v:.2f}" if isinstance(v, float) else v
     _print_table(table.map(cell).itertuples(index=False), [c.replace("_", " ") for c in table])
+    print("(copies, other frames: held-out photos with one in training; "
+          "the rest: accuracy of predicting the species from that alone)")
     honest = card.leaks["by copies"].shortcuts
-    print("(copies, other frames: held-out photos with one in training; the rest: how much of the species they tell alone)", *(shortcuts_summary(honest) if len(honest) else []), sep="\n")
+    if len(honest): print(*shortcuts_summary(honest), sep="\n")
+
+def _print_health(
+    card,           # from `data_card`
+):
+    "Print the balance of species, and broken and unusual files."
+    balance = card.facts["imbalance"]
+    print(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
+          f"effective number of species {balance['effective_species']}")
+    if not len(card.health): return print("every file is sound")
+    _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
 
 # %% ../../nbs/commands/check.ipynb #5ba3fbc6
 @_app.command()
@@ -40,24 +54,23 @@ def check(
     path_col: _PathCol = "path",
     group_col: _GroupCol = None,
     label_delim: _LabelDelim = None,
-    csv: Annotated[Optional[Path], typer.Option(help="Write the photo table here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the photo table to this file.")] = None,
     json_file: _Json = None,
-    html: Annotated[Optional[Path], typer.Option(help="Write the data card here, as a page.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the data card to this file, as a web page.")] = None,
 ):
-    "Look at photos before training: what there is of each species, what is wrong, copies and leaks."
+    "Look at photos before training: counts per species, broken files, copies and leaks."
     _check_targets(photos, csv, json_file, html)
-    from fishlearn.files import _write_file
-    from fishlearn.reports.data_card import data_card, audit_photos, _warnings_of
     from fishlearn.data.photos import photo_table
     from fishlearn.data.summary import photos_summary
-    table = photo_table(photos, _label_argument(photos, label_re, label_col), path_col, group_col or None, label_delim)
-    print(photos_summary(table))
+    from fishlearn.files import _write_file
+    from fishlearn.messages import logger
+    from fishlearn.reports.data_card import _warnings_of, audit_photos, data_card
+    label = _label_argument(photos, label_re, label_col)
+    table = photo_table(photos, label, path_col, group_col or None, label_delim)
+    logger.info(photos_summary(table))
     card = data_card(*audit_photos(table))
     if csv: _write_photos(card.table, csv)
-    even = card.facts["imbalance"]
-    print(f"\nlargest : smallest species {even['largest']} : {even['smallest']}, effective number of species {even['effective_species']}")
-    if len(card.health): _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
-    else: print("every file is sound")
+    _print_health(card)
     _print_leaks(card)
     print("", *_warnings_of(card.facts), sep="\n")
     if json_file: _write_file(json_file, card.to_json())

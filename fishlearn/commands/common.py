@@ -1,4 +1,4 @@
-"""What all commands share: arguments, tables, checks.
+"""Arguments, tables that fit a terminal, and checks of the files to write.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/common.html.md"""
 
@@ -10,19 +10,21 @@ __all__ = []
 # %% ../../nbs/commands/common.ipynb #e1805b64
 import os, sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from ..errors import ArgumentError
 
-# %% ../../nbs/commands/common.ipynb #43eb1bdc
-_app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Tell species apart in photographs.")
+# %% ../../nbs/commands/common.ipynb #74309e8e
+_app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                   rich_markup_mode="markdown", help="Tell species apart in photos.")
 
+# %% ../../nbs/commands/common.ipynb #43eb1bdc
 def _print_table(
-    rows,               # rows of cells, shown as text
-    columns: list,      # headings
-    numbers=range(1, 99),   # columns that stand to the right
+    rows,                   # rows of cells, shown as text
+    columns: list,          # headings
+    numbers=range(1, 99),   # columns that are aligned right
 ):
     "Print a table."
     from rich.console import Console
@@ -34,39 +36,50 @@ def _print_table(
     Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200).print(table)
 
 def _print_evaluation(
-    m: dict,            # from `Evaluation.metrics`
+    metrics: dict,          # from `Evaluation.metrics`
 ):
-    "Print the per-species table and the figures below it."
-    line = lambda name, r: (name, f"{r['precision']:.2f}", f"{r['recall']:.2f}", f"{r['recall_ci'][0]:.2f}–{r['recall_ci'][1]:.2f}", f"{r['f1']:.2f}", r["support"])
-    _print_table([line(n, r) for n, r in m["per_species"].items()], ["species", "precision", "recall", "95 %", "f1", "photos"])
-    print(f"\naccuracy {m['accuracy']:.3f} (95 % {m['accuracy_ci'][0]:.3f}–{m['accuracy_ci'][1]:.3f}) on {m['n']} photos, "
-          f"balanced accuracy {m['balanced_accuracy']:.3f}, macro F1 {m['macro_f1']:.3f}, calibration error {m['ece']:.3f}")
+    "Print the per-species table and the scores below it."
+    def cells(name, row):
+        low, high = row["recall_ci"]
+        return (name, f"{row['precision']:.2f}", f"{row['recall']:.2f}", f"{low:.2f}–{high:.2f}", f"{row['f1']:.2f}",
+                row["support"])
+    _print_table([cells(n, r) for n, r in metrics["per_species"].items()],
+                 ["species", "precision", "recall", "95 %", "f1", "photos"])
+    low, high = metrics["accuracy_ci"]
+    print(f"\naccuracy {metrics['accuracy']:.3f} (95 % {low:.3f}–{high:.3f}) on {metrics['n']} photos, "
+          f"balanced accuracy {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
+          f"calibration error {metrics['ece']:.3f}")
 
 # %% ../../nbs/commands/common.ipynb #515e4830
-_Photos = Annotated[str, typer.Argument(help="A folder of photos, a csv (or tsv, parquet) with one row a photo, or a COCO json.")]
-_LabelRe = Annotated[Optional[str], typer.Option(help="Pattern on the file name, or else on the path; its first group is the species.")]
-_LabelCol = Annotated[Optional[str], typer.Option(help="Column of the csv with the species [default: label].")]
-_PathCol = Annotated[str, typer.Option(help="Column of the csv with the path, relative to the csv.")]
-_GroupCol = Annotated[Optional[list[str]], typer.Option(help="Column of the csv with what must not be split; may be given several times.")]
-_LabelDelim = Annotated[Optional[str], typer.Option(help="What parts the species in a label, where a photo may show several.")]
-_Json = Annotated[Optional[Path], typer.Option("--json", help="Write the figures here.")]
+_Photos = Annotated[str, typer.Argument(help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO file.")]
+_LabelRe = Annotated[str | None, typer.Option(help="Pattern on the file name, or else on the path; its first group is the species.")]
+_LabelCol = Annotated[str | None, typer.Option(help="Column of the CSV file with the species [default: label].")]
+_PathCol = Annotated[str, typer.Option(help="Column of the CSV file with the path, relative to the file.")]
+_GroupCol = Annotated[list[str] | None, typer.Option(
+    help="Column of the CSV file with groups that must stay together; may be given several times.")]
+_LabelDelim = Annotated[str | None, typer.Option(
+    help="What separates the species in a label, where a photo may show several.")]
+_Json = Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")]
 
 def _label_argument(
-    photos: str,    # what is handed over
-    label_re,       # `--label-re`
-    label_col,      # `--label-col`
-):                  # the `label` argument of `train_species_model`
+    photos: str,                # what is passed in
+    label_re: str | None,       # `--label-re`
+    label_col: str | None,      # `--label-col`
+) -> str | None:                # the `label` argument of `train_species_model`
     "One way of labelling from two options."
-    from fishlearn.data.photos import _TABLES, _is_file_of
-    csv = _is_file_of(photos, _TABLES)
-    if label_re and csv: raise ArgumentError("--label-re is for the file names of a folder; for a csv write --label-col.")
-    if label_col and not csv: raise ArgumentError("--label-col is for a csv; for the file names of a folder write --label-re.")
+    from fishlearn.data.photos import _is_file_of
+    from fishlearn.data.tables import _TABLES
+    table = _is_file_of(photos, _TABLES)
+    if label_re and table:
+        raise ArgumentError("--label-re is for the file names of a folder; for a CSV file use --label-col.")
+    if label_col and not table:
+        raise ArgumentError("--label-col is for a CSV file; for the file names of a folder use --label-re.")
     return label_re or label_col
 
-# %% ../../nbs/commands/common.ipynb #3543fb32
+# %% ../../nbs/commands/common.ipynb #01cdab08
 def _write_photos(
     table,          # photo table
-    file: Path,     # csv to write
+    file: Path,     # CSV file to write
 ):
     "Write a photo table, its paths relative to the file, such that it reads back the same."
     from fishlearn.deploy.model_folder import _relative_paths
@@ -76,11 +89,11 @@ def _write_photos(
     _write_file(file, table.to_csv(index=False, lineterminator="\n", quoting=1 if odd else 0))
 
 def _check_targets(
-    photos: str,    # what is looked at
+    photos: str,    # input
     *files          # to write, or None
 ):
-    "Refuse files that cannot be written, that are one another, or that are what is looked at."
+    "Refuse files that can't be written, that are the same, or that are the input."
     from fishlearn.files import _check_file
     for file in files: _check_file(file)
     taken = [Path(f).resolve() for f in (photos, *files) if f]
-    if len(set(taken)) < len(taken): raise ArgumentError("Two of these are one file: what is looked at, --csv, --json, --html; give each its own name.")
+    if len(set(taken)) < len(taken): raise ArgumentError("PHOTOS, --csv, --json and --html must be different files.")

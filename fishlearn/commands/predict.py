@@ -1,4 +1,4 @@
-"""The commands `fishlearn predict` and `fishlearn evaluate`.
+"""Identify the species in photos, and measure a model on photos whose species is known.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/predict.html.md"""
 
@@ -7,14 +7,15 @@ Docs: https://fishlearn.github.io/fishlearn/commands/predict.html.md"""
 # %% auto #0
 __all__ = ['evaluate', 'predict']
 
-# %% ../../nbs/commands/predict.ipynb #2ddc6ce5
+# %% ../../nbs/commands/predict.ipynb #b2a27262
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from .common import _Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument, _print_evaluation, _print_table
+from .common import (_Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument,
+                                       _print_evaluation, _print_table)
 
 # %% ../../nbs/commands/predict.ipynb #f1171a1c
 @_app.command()
@@ -31,37 +32,49 @@ def evaluate(
     from fishlearn.files import _check_file, _write_file
     _check_file(json_file)
     from fishlearn.deploy.species_model import SpeciesModel
-    e = SpeciesModel.load(model).evaluate(photos, _label_argument(photos, label_re, label_col), path_col, label_delim)
-    _print_evaluation(e.metrics())
-    for r in e.most_confused().head(5).itertuples(): print(f"  {r.photos} × {r.actual} taken for {r.predicted}")
-    if json_file: _write_file(json_file, json.dumps(e.metrics(), indent=1, ensure_ascii=False))
+    label = _label_argument(photos, label_re, label_col)
+    evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim)
+    metrics = evaluation.metrics()
+    _print_evaluation(metrics)
+    for r in evaluation.most_confused().head(5).itertuples():
+        print(f"  {r.photos} × {r.actual} mistaken for {r.predicted}")
+    if json_file: _write_file(json_file, json.dumps(metrics, indent=1, ensure_ascii=False))
 
 # %% ../../nbs/commands/predict.ipynb #3f49d6dc
 def _write_answers(
     table,          # from `SpeciesModel.predict`
-    file: Path,     # csv to write
+    file: Path,     # CSV file to write
 ):
-    "Answers as csv, alternatives written out."
+    "Answers as CSV, alternatives as text."
     from fishlearn.files import _write_file
     text = [", ".join(f"{s} {p:.3f}" for s, p in row) for row in table.alternatives]
     _write_file(file, table.assign(alternatives=text).to_csv(index=False, lineterminator="\n"))
 
+def _print_answers(
+    table,          # from `SpeciesModel.predict`
+):
+    "Answers as a table in the terminal."
+    def cells(row):
+        other = ", ".join(f"{s} {p:.2f}" for s, p in row.alternatives[:2] if p >= .005)
+        known = row.probability == row.probability
+        name = row.reason or (row.species if known else "none")
+        return row.path, name, f"{row.probability:.2f}" if known else "", other
+    _print_table(map(cells, table.itertuples()), ["photo", "species", "probability", "or else"], numbers=[2])
+
 @_app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or csv files with a column path.")],
-    csv: Annotated[Optional[Path], typer.Option(help="Write the answers here instead of printing them.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Answers to name.")] = 5,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16 (quicker on some processors; needs fishlearn[fast]).")] = "float32",
+    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or CSV files with a column path.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the answers to this file instead of printing them.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Answers to name per photo.")] = 5,
+    precision: Annotated[str, typer.Option(
+        help="float32 or bfloat16 (faster on some CPUs; needs fishlearn[fast]).")] = "float32",
 ):
-    "Name the species in photos."
+    "Identify the species in photos."
     from fishlearn.files import _check_file
     _check_file(csv)
     from fishlearn.deploy.species_model import SpeciesModel
     table = SpeciesModel.load(model, precision).predict(photos, top)
-    other = [", ".join(f"{s} {p:.2f}" for s, p in row[:2] if p >= .005) for row in table.alternatives]
-    name = lambda r: r.reason or (r.species if r.probability == r.probability else "none")
-    rows = [(r.path, name(r), f"{r.probability:.2f}" if r.probability == r.probability else "", o) for r, o in zip(table.itertuples(), other)]
     if csv: _write_answers(table, csv)
-    else: _print_table(rows, ["photo", "species", "probability", "or else"], numbers=[2])
+    else: _print_answers(table)
     if (table.reason != "").all(): raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The commands `fishlearn cache` and `fishlearn bench`.
+"""Show or clear what is kept between runs, and measure how fast fishlearn is on this machine.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/tools.html.md"""
 
@@ -7,10 +7,10 @@ Docs: https://fishlearn.github.io/fishlearn/commands/tools.html.md"""
 # %% auto #0
 __all__ = ['cache', 'bench']
 
-# %% ../../nbs/commands/tools.ipynb #a440db13
+# %% ../../nbs/commands/tools.ipynb #b460ad11
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,36 +19,53 @@ from .common import _Json, _LabelCol, _LabelRe, _PathCol, _app, _label_argument,
 # %% ../../nbs/commands/tools.ipynb #633c8409
 @_app.command()
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Throw it all away; it costs time, never a result.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete everything; it costs time, never a result.")] = False,
 ):
-    "Show what was decoded and computed once and is kept, or clear it."
-    from fishlearn.cache import cache_folder, cache_limit, cache_table, clear
-    if clear: clear()
+    "Show what was decoded and computed and is kept, or clear it."
+    from fishlearn.cache import cache_folder, cache_limit, cache_table
+    from fishlearn.cache import clear as clear_cache
+    if clear: clear_cache()
     table = cache_table()
-    if len(table): _print_table([(r.kind, r.entries, f"{r.MB:.1f}", r.last_used) for r in table.itertuples()], ["kept", "entries", "MB", "last used"], numbers=[1, 2])
+    rows = [(r.kind, r.entries, f"{r.MB:.1f}", r.last_used) for r in table.itertuples()]
+    if rows: _print_table(rows, ["kept", "entries", "MB", "last used"], numbers=[1, 2])
     print(f"{table.MB.sum():.0f} MB of at most {cache_limit() / 1e6:.0f} (FISHLEARN_CACHE_GB) in {cache_folder()}")
 
+# %% ../../nbs/commands/tools.ipynb #deb5b022
 @_app.command()
 def bench(
-    photos: Annotated[Optional[str], typer.Argument(help="Photos to measure on [default: the drawn sample set].")] = None,
+    photos: Annotated[str | None, typer.Argument(help="Photos to measure on [default: the synthetic sample set].")] = None,
     label_re: _LabelRe = None,
     label_col: _LabelCol = None,
     path_col: _PathCol = "path",
-    only: Annotated[Optional[list[str]], typer.Option(help="start, reading, epoch, predict, again, accuracy or growth; may be given several times [default: all but growth].")] = None,
-    arch: Annotated[Optional[str], typer.Option(help="Backbone, a model of timm.")] = None,
+    only: Annotated[list[str] | None, typer.Option(
+        help="start, reading, epoch, predict, again, accuracy or growth; "
+             "may be given several times [default: all but growth].")] = None,
+    arch: Annotated[str | None, typer.Option(help="Backbone, a model of timm.")] = None,
     json_file: _Json = None,
-    csv: Annotated[Optional[Path], typer.Option(help="Write the table here.")] = None,
-    chart: Annotated[Optional[Path], typer.Option(help="Write a chart here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Write a chart to this file.")] = None,
 ):
-    "Measure how fast it is here, side by side with plain fastai."
+    "Measure how fast fishlearn is here, side by side with plain fastai."
     import tempfile
     from fishlearn.files import _check_file, _write_file
     for file in (json_file, csv, chart): _check_file(file)
     from fishlearn.bench.measure import _bench_photos, run_benches
     from fishlearn.bench.timing import bench_table, plot_bench
     from fishlearn.models.hardware import best_device, machine
-    with tempfile.TemporaryDirectory() as folder: table = bench_table(run_benches(_bench_photos(photos, photos and _label_argument(photos, label_re, label_col), path_col, folder), only or (), arch))
-    _print_table([(r.what, r.against, f"{r.ours:.2f}", f"{r.other:.2f}", f"{r.ratio:.2f}", f"{r.low:.2f}–{r.high:.2f}") for r in table.itertuples()], ["what", "against", "s", "other, s", "ratio", "seen"], numbers=[2, 3, 4, 5])
-    if json_file: _write_file(json_file, json.dumps(dict(machine=machine(best_device()), found=table.to_dict("records")), indent=1, ensure_ascii=False))
+    label = photos and _label_argument(photos, label_re, label_col)
+    with tempfile.TemporaryDirectory() as folder:
+        table = bench_table(run_benches(_bench_photos(photos, label, path_col, folder), only or (), arch))
+    _print_bench(table)
+    here = machine(best_device())
+    found = dict(machine=here, found=table.to_dict("records"))
+    if json_file: _write_file(json_file, json.dumps(found, indent=1, ensure_ascii=False))
     if csv: _write_file(csv, table.to_csv(index=False, lineterminator="\n"))
-    if chart: plot_bench(table, machine(best_device())).savefig(chart, dpi=110)
+    if chart: plot_bench(table, here).savefig(chart, dpi=110)
+
+def _print_bench(
+    table,          # from `bench_table`
+):
+    "Print comparisons."
+    rows = [(r.what, r.against, f"{r.ours:.2f}", f"{r.other:.2f}", f"{r.ratio:.2f}", f"{r.low:.2f}–{r.high:.2f}")
+            for r in table.itertuples()]
+    _print_table(rows, ["what", "against", "s", "other, s", "ratio", "range"], numbers=[2, 3, 4, 5])

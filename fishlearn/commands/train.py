@@ -1,4 +1,4 @@
-"""The commands `fishlearn train` and `fishlearn demo`.
+"""Train a model on photos and save it, from the command line.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 
@@ -7,75 +7,88 @@ Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 # %% auto #0
 __all__ = ['train', 'demo']
 
-# %% ../../nbs/commands/train.ipynb #340e4314
+# %% ../../nbs/commands/train.ipynb #82ac9d18
 import inspect, os, re, shutil, sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from .common import _GroupCol, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument, _print_evaluation
+from .common import (_GroupCol, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument,
+                                       _print_evaluation)
 from ..errors import ArgumentError
+from ..train.config import _RENAMED, SplitConfig, TrainingConfig
+
+# %% ../../nbs/commands/train.ipynb #2106290b
+def _option_help(
+    cls,            # `SplitConfig` or `TrainingConfig`
+) -> dict:          # name of a field → its comment
+    "The comments on the fields of a configuration, behind a field or on the lines above it."
+    above, found = [], {}
+    try: lines = inspect.getsource(cls).splitlines()
+    except OSError: return {}
+    for line in lines:
+        code, _, comment = line.partition("#")
+        name = code.partition(":")[0].strip()
+        if comment and not code.strip(): above.append(comment.strip())
+        elif name in cls.__dataclass_fields__: found[name], above = " ".join([*above, comment.strip()]).strip(), []
+    return found
+
+def _option(
+    field,          # of a configuration
+    text: str,      # its comment
+    panel: str,     # heading in the help
+) -> inspect.Parameter:
+    "A command-line option for a field."
+    kind = str if field.type is object else field.type
+    default = field.default
+    if isinstance(default, bool): default = "yes" if default else None
+    shown = "" if default is None or "default" in text else f" [default: {default}]"
+    words = text[:1].upper() + text[1:] + shown
+    if not words.endswith("?"): words += "."
+    option = typer.Option(help=words, rich_help_panel=panel)
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
+
+def _old_option(
+    name: str,      # old name of an option
+) -> inspect.Parameter:
+    "A hidden option with an old name."
+    option = typer.Option(hidden=True)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
+
+def _with_training_options(
+    f,              # a command that takes the options as keyword arguments
+):                  # the same, with an option for each
+    "Give a command the options about splitting and training."
+    panels = {SplitConfig: "How to split", TrainingConfig: "How to train"}
+    more = [_option(x, _option_help(c).get(x.name, ""), panel) for c, panel in panels.items() for x in fields(c)]
+    own = [p for p in inspect.signature(f).parameters.values() if p.kind != p.VAR_KEYWORD]
+    f.__signature__ = inspect.Signature([*own, *more, *map(_old_option, _RENAMED)])
+    return f
 
 # %% ../../nbs/commands/train.ipynb #bdaacfa6
 def _parse_size(
-    text: str,      # `--size`, such as `256` or `192x320`
-):                  # a number, a pair of height and width, or None
-    "The `size` argument of `train_species_model`."
+    text: str | None,       # `--size`, such as `256` or `192x320`
+):                          # a number, a pair of height and width, or None
+    "The size from the command line."
     if text is None: return None
-    if not re.fullmatch(r"\d+(x\d+)?", text): raise ArgumentError(f"--size {text} is no size; write a number such as 256, or height and width such as 192x320.")
+    if not re.fullmatch(r"\d+(x\d+)?", text):
+        raise ArgumentError(f"--size {text} is not a size; write a number such as 256, or height and width such as 192x320.")
     numbers = tuple(map(int, text.split("x")))
     return numbers if len(numbers) == 2 else numbers[0]
 
 # %% ../../nbs/commands/train.ipynb #254eba3d
 def _run_folder(
     out: Path,      # model folder to write
-    resume: bool,   # go on with a training that was cut off?
-    force: bool,    # begin anew?
+    resume: bool,   # continue a training that was cut off?
+    force: bool,    # start again?
 ) -> Path:          # where the state of a training is kept until the model is saved
     "The folder of a run, beside the model it will become."
     run = Path(out).absolute().with_name(f"{Path(out).name}.run")
     if force and not resume: shutil.rmtree(run, ignore_errors=True)
     return run
 
-# %% ../../nbs/commands/train.ipynb #741a947a
-_CHOICES = dict(
-    recipe=(str, "probe (minutes), finetune, gradual, scratch or metric [default: what suits photos and machine]."),
-    epochs=(int, "Passes over the photos."),
-    lr=(float, "Learning rate of the head."),
-    freeze_epochs=(int, "finetune: passes with the body frozen, instead of a fitted head."),
-    progressive=(bool, "finetune: small photos first."),
-    schedule=(str, "scratch: one_cycle or flat [default: one_cycle]."),
-    metric_loss=(str, "metric: triplet, quadruplet or arcface."),
-    bs=(int, "Photos a batch [default: 32]."),
-    balance=(str, "For unbalanced species: none, batches, oversample, weights, focal, smoothing or logits [default: as the photos ask for]."),
-    augment=(str, "none, flip, flips, dihedral, fastai, trivial, mixup or cutmix [default: fastai]."),
-    flip=(bool, "May photos be mirrored? Not where left and right matter [default: yes]."),
-    mirror=(bool, "Look at the mirror image too when answering: twice the time, more often right [default: yes]."),
-    opt=(str, "adamw, adam or sgd [default: adamw]."),
-    wd=(float, "Weight decay."),
-    clip=(float, "Largest length of the gradient."),
-    clip_value=(float, "Largest number in the gradient."),
-    accumulate=(int, "Batches a step."),
-    dropout=(float, "Share of features the head drops while training."),
-    average=(float, "Decay of averaged weights, such as 0.99."),
-    precision=(str, "float32, bfloat16 or float16 [default: the quickest here]."),
-    layout=(str, "Of photos in memory: contiguous or channels_last [default: the quickest here]."),
-    monitor=(str, "Figure the best epoch is chosen by: macro_f1, accuracy or valid_loss [default: macro_f1]."),
-    patience=(int, "Epochs without progress before a stage stops."),
-    log=(str, "Also write to tensorboard, wandb or mlflow."),
-)
-
-def _with_training_options(
-    f,          # a command that takes the choices as keyword arguments
-):              # the same, with an option for each
-    "Give a command the options on how to train."
-    option = lambda kind, words: Annotated[Optional[kind], typer.Option(help=words, rich_help_panel="How to train")]
-    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option(*choice)) for name, choice in _CHOICES.items()]
-    f.__signature__ = inspect.Signature([p for p in inspect.signature(f).parameters.values() if p.kind != p.VAR_KEYWORD] + more)
-    return f
-
-# %% ../../nbs/commands/train.ipynb #0a52b487
 @_app.command()
 @_with_training_options
 def train(
@@ -86,30 +99,21 @@ def train(
     path_col: _PathCol = "path",
     group_col: _GroupCol = None,
     label_delim: _LabelDelim = None,
-    max_per_species: Annotated[Optional[int], typer.Option(min=1, help="Cap of photos a species, spread over groups.")] = None,
-    arch: Annotated[Optional[str], typer.Option(help="Backbone, any timm or torchvision model, or fishresnet.")] = None,
-    size: Annotated[Optional[str], typer.Option(help="Side of a square with as many pixels as the network sees, which has the shape of the photos; or HEIGHTxWIDTH [default: 256 if the backbone takes any].")] = None,
-    resize: Annotated[str, typer.Option(help="How photos are fitted into that shape: squish, or pad with grey.")] = "squish",
-    valid: Annotated[float, typer.Option(help="Share of photos held out for validation; 0 trains on all.")] = .2,
-    test: Annotated[float, typer.Option(help="Share of photos held out for a final test.")] = 0.,
-    split: Annotated[Optional[str], typer.Option(help="copies, group, random or given [default: given if the photos bring one along, else copies].")] = None,
-    keep: Annotated[Optional[Path], typer.Option(help="Earlier model folder or csv whose photos stay on their sides.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop if a held-out photo has a copy in training.")] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same split and training.")] = 0,
-    weights: Annotated[Optional[str], typer.Option(help="File of weights for the backbone.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off.")] = False,
-    force: Annotated[bool, typer.Option(help="Replace a model, or a training, that is there.")] = False,
-    **choices,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was cut off.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model, or a training, that is there.")] = False,
+    **options,
 ):
     "Train a model on photos and save it."
     from fishlearn.files import _check_target
     _check_target(out, force)
     from fishlearn.core import train_species_model
-    run = _run_folder(out, resume, force)
-    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")
-    model = train_species_model(photos, _label_argument(photos, label_re, label_col), path_col, group_col or None, label_delim, max_per_species, arch, size=_parse_size(size), resize=resize,
-                                valid=valid, test=test, split=split, seed=seed, weights=weights, previous_split=keep, strict=strict, run=run, resume=resume, **{k: v for k, v in choices.items() if v is not None})
     from fishlearn.processes import _local_only, is_main_process
+    run = _run_folder(out, resume, force)
+    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    chosen = {k: v for k, v in options.items() if v is not None}
+    if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
+    label = _label_argument(photos, label_re, label_col)
+    model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, **chosen)
     if not is_main_process(): return
     if model.metrics: _print_evaluation(model.metrics)
     with _local_only(): print(f"saved {model.save(out, force)}")
@@ -118,9 +122,9 @@ def train(
 # %% ../../nbs/commands/train.ipynb #d6c89e91
 @_app.command()
 def demo(
-    out: Annotated[Optional[Path], typer.Argument(help="Folder for photos and model [default: a temporary one].")] = None,
-    per_species: Annotated[int, typer.Option(min=2, help="Photos a species.")] = 60,
-    seed: Annotated[int, typer.Option(help="Which photos.")] = 0,
+    out: Annotated[Path | None, typer.Argument(help="Folder for photos and model [default: a temporary one].")] = None,
+    per_species: Annotated[int, typer.Option(min=2, help="Photos per species.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same photos and training.")] = 0,
 ):
     "Draw nine invented species, train on them, and save the model with its pictures."
     import tempfile
@@ -128,10 +132,12 @@ def demo(
     folder = out or Path(tempfile.mkdtemp(prefix="fishlearn-demo-"))
     _check_target(folder / "model")
     from fishlearn.core import train_species_model
+    from fishlearn.messages import logger
     from fishlearn.samples.fish import sample_fish
-    print(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
+    logger.info(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
     sample_fish(folder / "photos", per_species, seed=seed)
     model = train_species_model(folder / "photos", seed=seed)
     _print_evaluation(model.metrics)
     model.save(folder / "model")
-    print(f"\nthe model, its card and its pictures: {folder / 'model'}\ntry: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")
+    print(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
+          f"try: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")

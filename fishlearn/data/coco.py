@@ -1,4 +1,4 @@
-"""A COCO file to rows: each box or outline is one animal, cut out with a margin.
+"""Make the photo table from boxes and outlines: each annotation is one animal, cut out with a margin.
 
 Docs: https://fishlearn.github.io/fishlearn/data/coco.html.md"""
 
@@ -8,141 +8,138 @@ Docs: https://fishlearn.github.io/fishlearn/data/coco.html.md"""
 __all__ = ['from_coco']
 
 # %% ../../nbs/data/coco.ipynb #036d3ba9
-import json, os
+import json
+import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from .masks import _mask_outlines
+from .annotations import _note_box, _note_outlines, _widen
 from .table import _make_table
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/data/coco.ipynb #46ceda98
-def _read_coco(
-    file,           # COCO json
-) -> dict:          # `images`, `annotations`, `categories`
-    "Read a COCO file, or say what it lacks."
-    try: coco = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+_PARTS = ("images", "annotations", "categories")
+
+def _read_json(
+    file,           # JSON file
+):                  # its contents
+    "Read a JSON file, or raise what is wrong with it."
+    try: return json.loads(Path(file).read_text(encoding="utf-8-sig"))
     except FileNotFoundError: raise ArgumentError(f"There is no file {file}.") from None
     except OSError as e: raise JobError(f"{file} cannot be read: {e.strerror}.") from None
-    except (ValueError, RecursionError): raise ArgumentError(f"{file} is no JSON; give a COCO file, a csv or a folder.") from None
-    missing = [k for k in ("images", "annotations", "categories") if not isinstance(coco, dict) or not isinstance(coco.get(k), list)]
+    except (ValueError, RecursionError):
+        raise ArgumentError(f"{file} is no JSON; give a COCO file, a CSV file or a folder.") from None
+
+def _read_coco(
+    file,           # COCO file
+) -> dict:          # `images`, `annotations`, `categories`
+    "Read a COCO file, or raise what it lacks."
+    coco = _read_json(file)
+    missing = [k for k in _PARTS if not isinstance(coco, dict) or not isinstance(coco.get(k), list)]
     if missing: raise ArgumentError(f"{file} is no COCO file: it lacks {', '.join(missing)}.")
-    if odd := [k for k in ("images", "annotations", "categories") if not all(isinstance(v, dict) for v in coco[k])]: raise ArgumentError(f"{file} is no COCO file: its {odd[0]} are not all objects.")
+    for part in _PARTS:
+        if not all(isinstance(v, dict) for v in coco[part]):
+            raise ArgumentError(f"{file} is no COCO file: its {part} are not all objects.")
     twice = [i for i, n in Counter(str(p.get("id")) for p in coco["images"]).items() if n > 1]
     if twice: raise ArgumentError(f"{file} gives the id {twice[0]} to several photos; give each its own.")
     return coco
 
 # %% ../../nbs/data/coco.ipynb #85a5cac0
 def _image_folder(
-    file,               # COCO json
+    file,               # COCO file
     names: list,        # file names in it
-) -> Path:              # folder that holds them
-    "The folder that the names in a COCO file are relative to."
+) -> Path:              # folder that contains them
+    "Find the folder that the file names are relative to."
     home, split = Path(file).parent, Path(file).stem.split("_")[-1]
-    for folder in (home, home / "images", home.parent, home.parent / "images", home.parent / split, home.parent / "images" / split):
+    up = home.parent
+    for folder in (home, home / "images", up, up / "images", up / split, up / "images" / split):
         if any(os.path.isfile(folder / n) for n in names[:20]): return folder
     return home
 
-# %% ../../nbs/data/coco.ipynb #6f6db694
-def _corners(
-    outline: list,      # x, y, x, y, …
-) -> list:              # the same in whole px
-    "The corners of an outline, or an error where they make no sense."
-    values = np.asarray(outline, float)
-    if values.ndim != 1 or len(values) < 6 or len(values) % 2 or not np.isfinite(values).all(): raise ValueError("an outline is a list of x, y, x, y, … of at least three corners")
-    return np.clip(np.round(values), 0, 1e6).astype(int).tolist()
-
-def _note_outlines(
-    note: dict,         # annotation
-) -> list:              # outlines: x, y, x, y, … in whole px
-    "The outlines of an annotation; none if it has none."
-    outline = note.get("segmentation")
-    if not outline: return []
-    if isinstance(outline, list): return [_corners(o) for o in outline]
-    try: from pycocotools import mask
-    except ImportError: raise JobError("The outlines are run lengths; install what unpacks them with pip install pycocotools, or keep the background.") from None
-    packed = mask.frPyObjects(outline, *outline["size"]) if isinstance(outline["counts"], list) else outline
-    return _mask_outlines(mask.decode(packed))
-
-# %% ../../nbs/data/coco.ipynb #94295d0e
-def _note_box(
-    note: dict,         # annotation
-):                      # x, y, width, height in px, or None
-    "The box of an annotation."
-    box = note.get("bbox")
-    if not box and (outlines := _note_outlines(note)):
-        x, y = np.concatenate([np.reshape(o, (-1, 2)) for o in outlines]).T
-        box = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
-    try: box = [float(v) for v in box]
-    except (TypeError, ValueError): return None
-    return box if len(box) == 4 and np.isfinite(box).all() and min(box[2:]) > 0 and max(map(abs, box)) < 1e6 else None
-
-def _widen(
-    box: list,          # x, y, width, height, px
-    margin: float,      # share of the longer side
-    width=None,         # of the photo, px, if known
-    height=None,        # of the photo, px, if known
-) -> tuple:             # x, y, width, height in whole px
-    "A box with a margin around it."
-    x, y, w, h = box
-    m = margin * max(w, h)
-    left, top, right, bottom = max(0, x - m), max(0, y - m), min(float(width or np.inf), x + w + m), min(float(height or np.inf), y + h + m)
-    return int(left), int(top), max(0, int(np.ceil(right)) - int(left)), max(0, int(np.ceil(bottom)) - int(top))
-
 # %% ../../nbs/data/coco.ipynb #804aff18
+@dataclass(frozen=True)
+class _Crop:
+    "How animals are cut out of their photos."
+    margin: float       # added around each box, as a fraction of its longer side
+    background: bool    # keep the surroundings of the animal?
+    min_side: int       # boxes with a shorter side are left out, px
+
 def _note_row(
     note: dict,         # annotation
     photo: dict,        # its entry in `images`
     root: Path,         # folder of the photos
-    margin: float,      # share of the longer side
-    background: bool,   # keep what lies around the animal?
-    min_side: int,      # px
+    crop: _Crop,        # how to cut out the animal
 ) -> dict:              # `path`, `group`, `status`, `reason`
-    "The row of one annotation."
+    "Make the row of one annotation."
     file, box = (root / photo["file_name"]).as_posix(), _note_box(note)
     row = dict(path=file, group=photo["file_name"], status="ok", reason="")
     if box is None: return row | dict(status="no box", reason="annotation without a box")
-    wide = _widen(box, margin, photo.get("width"), photo.get("height"))
+    wide = _widen(box, crop.margin, photo.get("width"), photo.get("height"))
     if not min(wide[2:]): return row | dict(status="no box", reason="box outside of its photo")
-    path = f"{file}#xywh={','.join(map(str, wide))}"
-    if not background and (outlines := _note_outlines(note)): path += "&outline=" + ";".join(",".join(map(str, o)) for o in outlines)
-    if int(note.get("iscrowd") or 0): return row | dict(path=path, status="crowd", reason="a crowd, not one animal")
-    if min(box[2:]) < min_side: return row | dict(path=path, status="tiny", reason=f"box smaller than {min_side} px")
-    return row | dict(path=path)
+    row["path"] = f"{file}#xywh={','.join(map(str, wide))}"
+    if not crop.background and (outlines := _note_outlines(note)):
+        row["path"] += "&outline=" + ";".join(",".join(map(str, o)) for o in outlines)
+    if int(note.get("iscrowd") or 0): return row | dict(status="crowd", reason="a crowd, not one animal")
+    if min(box[2:]) < crop.min_side:
+        return row | dict(status="tiny", reason=f"box smaller than {crop.min_side} px")
+    return row
 
 # %% ../../nbs/data/coco.ipynb #5b2e9b9a
 def _safe_row(
     note: dict,         # annotation
     photos: dict,       # id → entry in `images`
-    *options            # as for `_note_row`
+    root: Path,         # folder of the photos
+    crop: _Crop,        # how to cut out the animal
 ) -> dict:              # `path`, `group`, `status`, `reason`
-    "The row of any annotation, however odd."
+    "Make the row of any annotation, however unusual."
     photo = photos.get(str(note.get("image_id")))
     if photo is None: return dict(status="no photo", reason="annotation of no photo in the file")
-    try: return _note_row(note, photo, *options)
+    try: return _note_row(note, photo, root, crop)
     except JobError: raise
-    except Exception as e: return dict(path=photo["file_name"], status="damaged", reason=f"annotation that cannot be understood ({type(e).__name__})")
+    except Exception as e:
+        reason = f"annotation that cannot be understood ({type(e).__name__})"
+        return dict(path=photo["file_name"], status="damaged", reason=reason)
 
-# %% ../../nbs/data/coco.ipynb #06bbab05
+# %% ../../nbs/data/coco.ipynb #d2ab1651
+def _named_photos(
+    coco: dict,         # from `_read_coco`
+    file,               # its file, for the message
+) -> dict:              # id → entry in `images` with a POSIX file name
+    "The photos of a COCO file that have a file name."
+    named = [p for p in coco["images"] if isinstance(p.get("file_name"), str)]
+    if not named: raise JobError(f"{file} names no photos; each entry of its images needs a file_name.")
+    return {str(p.get("id")): p | dict(file_name=p["file_name"].replace("\\", "/")) for p in named}
+
+def _coco_rows(
+    coco: dict,         # from `_read_coco`
+    photos: dict,       # from `_named_photos`
+    root: Path,         # folder of the photos
+    crop: _Crop,        # how to cut out the animals
+) -> list:              # dictionaries with `path`, `label`, `group`, `status`, `reason`
+    "Make a row for each annotation, and for each photo without one."
+    order = {i: k for k, i in enumerate(photos)}
+    names = {str(c.get("id")): c.get("name") for c in coco["categories"]}
+    photo_of = lambda note: str(note.get("image_id"))
+    notes = sorted(coco["annotations"], key=lambda n: order.get(photo_of(n), len(order)))
+    rows = [_safe_row(n, photos, root, crop) | dict(label=names.get(str(n.get("category_id")))) for n in notes]
+    bare = [p for i, p in photos.items() if i not in set(map(photo_of, notes))]
+    rows += [dict(path=root / p["file_name"], status="unlabelled", reason="photo without an annotation") for p in bare]
+    nameless = len(coco["images"]) - len(photos)
+    return rows + [dict(status="no photo", reason="image without a file name")] * nameless
+
 def from_coco(
-    file,                       # COCO json
+    file,                       # COCO file
     images=None,                # folder of the photos; by default looked for beside the file
-    margin: float = .1,         # added around each box, as a share of its longer side
-    background: bool = True,    # keep what lies around the animal? False makes it white where there is an outline
+    margin: float = .1,         # added around each box, as a fraction of its longer side
+    background: bool = True,    # keep the surroundings of the animal? False makes them white where there is an outline
     min_side: int = 16,         # boxes with a shorter side are left out, px
-) -> pd.DataFrame:              # the photo table, one row an annotation
-    "Take the photo table from a COCO file."
+) -> pd.DataFrame:              # the photo table, one row per annotation
+    "Make the photo table from a COCO file."
     coco = _read_coco(file)
-    photos = {str(p.get("id")): p | dict(file_name=p["file_name"].replace("\\", "/")) for p in coco["images"] if isinstance(p.get("file_name"), str)}
-    if not photos: raise JobError(f"{file} names no photos.")
+    photos = _named_photos(coco, file)
     root = Path(images) if images else _image_folder(file, [p["file_name"] for p in photos.values()])
-    order, names = {i: k for k, i in enumerate(photos)}, {str(c.get("id")): c.get("name") for c in coco["categories"]}
-    notes = sorted(coco["annotations"], key=lambda n: order.get(str(n.get("image_id")), len(order)))
-    rows = [_safe_row(n, photos, root, margin, background, min_side) | dict(label=names.get(str(n.get("category_id")))) for n in notes]
-    bare = set(photos) - {str(n.get("image_id")) for n in notes}
-    rows += [dict(path=root / photos[i]["file_name"], status="unlabelled", reason="photo without an annotation") for i in photos if i in bare]
-    rows += [dict(status="no photo", reason="image without a file name")] * (len(coco["images"]) - len(photos))
+    rows = _coco_rows(coco, photos, root, _Crop(margin, background, min_side))
     return _make_table(pd.DataFrame(rows), "annotation of no known category")

@@ -1,4 +1,4 @@
-"""Find the photos in a folder.
+"""Find every photo in a folder, in the same order on every system.
 
 Docs: https://fishlearn.github.io/fishlearn/data/find.html.md"""
 
@@ -11,46 +11,60 @@ __all__ = ['find_photos']
 import os
 from pathlib import Path
 
-
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/data/find.ipynb #80ebec90
-_PHOTO_SUFFIXES = frozenset(".avif .bmp .dib .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 .mpo .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split())
+_PHOTO_SUFFIXES = frozenset((
+    ".avif .bmp .dib .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 "
+    ".mpo .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp").split())
 
-def _is_folder(
-    path,           # what somebody handed over
+def _is_photo_name(
+    name: str,      # of a file
 ) -> bool:
-    "Whether something is a folder, if one may look at all."
+    "Whether a file is a photo by its name; hidden files are not."
+    return Path(name).suffix.lower() in _PHOTO_SUFFIXES and not name.startswith(".")
+
+# %% ../../nbs/data/find.ipynb #79e21af9
+def _is_folder(
+    path,           # anything that may be a path
+) -> bool:
+    "Whether a path is a folder."
     try: return Path(path).is_dir()
-    except (OSError, ValueError) as e: raise JobError(f"{str(path)[:200]} cannot be opened: {getattr(e, 'strerror', None) or e}.") from None
+    except (OSError, ValueError) as e:
+        raise JobError(f"{str(path)[:200]} cannot be opened: {getattr(e, 'strerror', None) or e}.") from None
 
 def _worth_entering(
     folder: str,    # a folder found on the way
-    root: str,      # real path of the folder handed over
+    root: str,      # real path of the folder that is searched
 ) -> bool:
     "Whether a folder has photos that are not found otherwise."
     if Path(folder).name.startswith("."): return False
     if not os.path.islink(folder): return True
     real, here = Path(os.path.realpath(folder)), Path(os.path.realpath(os.path.dirname(folder)))
     if here.is_relative_to(real): return False
-    return not real.is_relative_to(root) or any(part.startswith(".") for part in real.relative_to(root).parts)
+    return not real.is_relative_to(root) or any(p.startswith(".") for p in real.relative_to(root).parts)
 
 # %% ../../nbs/data/find.ipynb #22541bb0
 def _cannot_open(
-    error: OSError,     # from looking into a folder
-):
-    "A folder that cannot be looked into stops the search, or its photos would be missed."
-    raise JobError(f"The folder {error.filename} cannot be opened: {error.strerror}; make it readable, or take it out.") from None
+    error: OSError,     # from opening a folder
+) -> None:
+    "Stop the search at a folder that cannot be opened."
+    raise JobError(f"The folder {error.filename} cannot be opened: {error.strerror}; "
+                   "make it readable, or move it elsewhere.") from None
 
 def find_photos(
     folder,                 # where to look
     recurse: bool = True,   # also in the folders below?
 ) -> list:                  # `Path`s, sorted
-    "All photos in a folder."
+    "Find all photos in a folder."
     folder, found = Path(folder), []
-    if not _is_folder(folder): raise ArgumentError(f"There is no folder {folder}; give a folder, a csv or a table of photos.")
+    if not _is_folder(folder):
+        raise ArgumentError(f"There is no folder {folder}; give a folder, a CSV file or a table of photos.")
+    root = os.path.realpath(folder)
     for place, below, names in os.walk(folder, followlinks=True, onerror=_cannot_open):
-        below[:] = [d for d in sorted(below) if recurse and _worth_entering(os.path.join(place, d), os.path.realpath(folder))]
-        found += [Path(place, n) for n in names if Path(n).suffix.lower() in _PHOTO_SUFFIXES and not n.startswith(".")]
-    if not found: raise JobError(f"There are no photos in {folder}; it needs files that end in .jpg, .png or another image type.")
+        below[:] = [d for d in sorted(below) if recurse and _worth_entering(os.path.join(place, d), root)]
+        found += [Path(place, n) for n in names if _is_photo_name(n)]
+    if not found:
+        raise JobError(f"There are no photos in {folder}; it needs files that end in .jpg, .png "
+                       "or another image type.")
     return sorted(found, key=lambda p: p.as_posix())

@@ -1,4 +1,4 @@
-"""Every photo read once, to the last byte: what cannot be used is named, and nothing on disk can stop the run.
+"""Every photo is read to its last byte; broken files are reported with a reason and never stop the run.
 
 Docs: https://fishlearn.github.io/fishlearn/data/health.html.md"""
 
@@ -8,35 +8,50 @@ Docs: https://fishlearn.github.io/fishlearn/data/health.html.md"""
 __all__ = ['check_photos', 'Decoded', 'decode_all']
 
 # %% ../../nbs/data/health.ipynb #ac7f9601
-import faulthandler, os, shutil, tempfile, warnings
+import faulthandler
+import os
+import shutil
+import tempfile
+import warnings
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import loky
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
 
 from ..cache import _contained, cache_folder, evict
-from .inspect import _FACTS, _FINDINGS
-from .known import _content_key, _file_key, _get_facts, _get_pixels, _inspect_once, _pixels_kind, _put_facts, _put_photos
+from .inspect import _FACTS, _FINDINGS, _Facts
+from fishlearn.data.known import (
+    _content_key,
+    _file_key,
+    _get_facts,
+    _get_pixels,
+    _inspect_once,
+    _pixels_kind,
+    _put_facts,
+    _put_photos,
+)
 from .photos import _as_table
 from .preprocessing import Preprocessing, _as_preprocessing, _inner_box, _squish
-from .table import leave_out
-from ..errors import JobError, _check_option
+from .table import _usable, leave_out
+from ..errors import JobError
+from ..messages import progress_bar
 
 # %% ../../nbs/data/health.ipynb #1246839b
 def _inspect_batch(
     batch: list,            # pairs of a row number and a path
-    seconds: float = 20,    # for one photo
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
-    cache: str = None,      # folder where results are kept, if it is not this process' own
-) -> list:                  # a tuple a photo, one value for each of `_FINDINGS`
-    "Inspect photos one after the other, each against the clock."
+    seconds: float = 20,    # time limit per photo
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+    cache: str | None = None,   # cache folder, if it is not the one of this process
+) -> list:                  # facts, one for each photo
+    "Inspect photos one after the other, each with a time limit."
     if cache: os.environ["FISHLEARN_CACHE"] = cache
     warnings.simplefilter("ignore")
     found = []
@@ -50,14 +65,15 @@ def _inspect_batch(
 
 # %% ../../nbs/data/health.ipynb #ed24571f
 def _map_batches(
-    work,               # function of a batch, run in a worker
-    batches,            # lists
-    ahead: int = None,  # batches on their way at a time (default: two a core)
-):                      # yields each batch with its result, or with None if a worker died meanwhile
-    "Hand batches to worker processes."
+    work,                       # function of a batch, run in a worker
+    batches,                    # lists
+    ahead: int | None = None,   # batches in progress at a time (default: two per core)
+) -> Iterator[tuple]:           # each batch with its result, or with None if a worker crashed meanwhile
+    "Process batches in worker processes."
     waiting, ahead = deque(batches), ahead or 2 * loky.cpu_count()
     while waiting:
-        pool, sent = loky.get_reusable_executor(timeout=60), deque()
+        pool = loky.get_reusable_executor(timeout=60)
+        sent: deque = deque()
         try:
             while waiting or sent:
                 while waiting and len(sent) < ahead:
@@ -68,52 +84,67 @@ def _map_batches(
                 sent.popleft()
                 yield batch, result
         except BrokenProcessPool:
-            for batch, future in sent: yield batch, None if not future.done() or future.exception() else future.result()
+            for batch, future in sent:
+                yield batch, None if not future.done() or future.exception() else future.result()
+
+# %% ../../nbs/data/health.ipynb #77e23593
+def _inspect_rows(
+    work,               # function of a batch, from `_inspect_batch`
+    rows: list,         # pairs of a row number and an absolute path
+    batch_size: int,    # photos per batch
+    failed: _Facts,     # facts of a photo that crashes the worker
+) -> Iterator[tuple]:   # pairs of a row number and facts
+    "Inspect photos in worker processes."
+    alone = []
+    for batch, result in _map_batches(work, (rows[i:i + batch_size] for i in range(0, len(rows), batch_size))):
+        if result is None: alone += batch
+        for (row, _), facts in zip(batch, result or (), strict=False): yield row, facts
+    for [(row, _)], result in _map_batches(work, ([pair] for pair in alone), ahead=1):
+        yield row, result[0] if result else failed
 
 # %% ../../nbs/data/health.ipynb #5195bca3
 def _check_space(
-    needed: int,            # bytes
-    folder=None,            # where they go (default: the temporary folder)
-    variable: str = "TMPDIR",   # environment variable that names another one
-):
-    "Refuse to decode into a folder that has no room for it."
+    needed: int,                # bytes
+    folder=None,                # where they will be written (default: the temporary folder)
+    variable: str = "TMPDIR",   # environment variable that sets another folder
+) -> None:
+    "Refuse to decode into a folder without enough free space."
     folder = Path(folder or tempfile.gettempdir()).absolute()
     there = next(f for f in (folder, *folder.parents) if f.is_dir())
-    if (free := shutil.disk_usage(there).free) < needed: raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} are free; make room, or let {variable} name a folder on a larger disk.")
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free; "
+                       f"free some space, or set {variable} to a folder on a larger disk.")
 
 # %% ../../nbs/data/health.ipynb #57278f65
 def _get_known_facts(
     photos: list,           # paths, perhaps with boxes
     names: list,            # their names as files, from `_file_key`
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
-) -> list:                  # one value for each of `_FINDINGS`, or None for a photo that must be read
-    "What is known of photos, pixels included if they are wanted."
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+) -> list:                  # facts, or None for a photo that must be read
+    "Facts from the cache, for photos whose pixels are there too, if they are wanted."
     found = _get_facts(names)
     if preprocessing is None: return found
-    keys = [_content_key(f[-1], p) if f else None for f, p in zip(found, photos)]
+    keys = [_content_key(f.sha256, p) if f else None for f, p in zip(found, photos, strict=True)]
     there = _contained(_pixels_kind(preprocessing), {k for k in keys if k})
-    return [f if k in there else None for f, k in zip(found, keys)]
+    return [f if k in there else None for f, k in zip(found, keys, strict=True)]
 
-# %% ../../nbs/data/health.ipynb #28e21353
 def _inspect_all(
     photos: list,           # paths, perhaps with boxes
-    seconds: float = 20,    # for one photo
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
-    batch_size: int = 32,         # photos a batch
-) -> pd.DataFrame:          # one row a photo, columns `_FINDINGS`
+    seconds: float = 20,    # time limit per photo
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+    batch_size: int = 32,   # photos per batch
+) -> pd.DataFrame:          # one row per photo, columns `_FINDINGS`
     "Inspect any number of photos on all cores."
     names = [_file_key(p) for p in photos]
-    found, alone = _get_known_facts(photos, names, preprocessing), []
+    found = _get_known_facts(photos, names, preprocessing)
     rows = [(i, os.path.abspath(p)) for i, p in enumerate(photos) if found[i] is None]
     if preprocessing: _check_space(len(rows) * np.prod(preprocessing.size) * 3, cache_folder(), "FISHLEARN_CACHE")
     work = partial(_inspect_batch, seconds=seconds, preprocessing=preprocessing, cache=str(cache_folder()))
-    with tqdm(total=len(rows), desc="read photos", leave=False, delay=1) as bar:
-        for batch, result in _map_batches(work, (rows[i:i + batch_size] for i in range(0, len(rows), batch_size))):
-            if result is None: alone += batch
-            for (row, _), facts in zip(batch, result or ()): found[row] = facts
-            bar.update(len(result or ()))
-        for [(row, _)], result in _map_batches(work, ([pair] for pair in alone), ahead=1):
-            found[row] = result[0] if result else ("unreadable", f"took longer than {seconds:g} seconds, or broke the program that read it") + (None,) * (len(_FACTS))
+    failed = _Facts("unreadable", f"took longer than {seconds:g} seconds, or crashed the process that read it")
+    with progress_bar(total=len(rows), description="read photos") as bar:
+        for row, facts in _inspect_rows(work, rows, batch_size, failed):
+            found[row] = facts
             bar.update()
     if None in found: raise JobError(f"{found.count(None)} photos were not read; call again.")
     _put_facts({names[i]: found[i] for i, _ in rows})
@@ -123,42 +154,45 @@ def _inspect_all(
 def _add_facts(
     table: pd.DataFrame,    # photo table
     facts: pd.DataFrame,    # one row for each usable row of it, columns `_FINDINGS`
-) -> pd.DataFrame:          # the table with status and reason brought up to date, and columns for the other facts
-    "Write into the photo table what reading found out."
+) -> pd.DataFrame:          # the table with updated status and reason, and columns for the other facts
+    "Add to the photo table what was found in the files."
     known = table.get("sha256", pd.Series(None, table.index, object))
-    facts = facts.set_index(table.index[table.status == "ok"]).reindex(table.index)
-    notes = table.reason.mask(facts.status == "ok", facts.reason)
-    new = {c: facts[c].where(facts.status.notna(), table.get(c)) for c in _FACTS}
-    table = table.drop(columns=list(new), errors="ignore").assign(reason=notes, **{c: v.where(v.notna(), None) for c, v in new.items()})
-    broken = (facts.status != "ok") & facts.status.notna()
-    for status in facts.status[broken].unique(): table = leave_out(table, lambda t: facts.status == status, status, facts.reason)
-    return leave_out(table, lambda t: known.notna() & (known != t.sha256), "changed", "is not the file that was checked before")
+    facts = facts.set_index(_usable(table).index).reindex(table.index)
+    seen, notes = facts.status.notna(), table.reason.mask(facts.status == "ok", facts.reason)
+    new = {c: facts[c].where(seen, table.get(c)) for c in _FACTS}
+    table = table.drop(columns=list(new), errors="ignore")
+    table = table.assign(reason=notes, **{c: v.where(v.notna(), None) for c, v in new.items()})
+    for status in facts.status[seen & (facts.status != "ok")].unique():
+        rows = facts.status == status
+        table = leave_out(table, lambda t, rows=rows: rows, status, facts.reason)
+    changed = lambda t: known.notna() & (known != t.sha256)
+    return leave_out(table, changed, "changed", "has changed since it was checked")
 
 def check_photos(
     photos,                 # photo table, or anything `photo_table` takes
-    seconds: float = 20,    # for one photo
-) -> pd.DataFrame:          # the photo table with bad photos left out, and with `format`, `mode`, `width`, `height`, `camera`, `bytes`, `sha256`
-    "Read every usable photo to its last byte."
+    seconds: float = 20,    # time limit per photo
+) -> pd.DataFrame:          # photo table with `format`, `mode`, `width`, `height`, `camera`, `bytes`, `sha256`
+    "Read every usable photo to its last byte, and leave out those that cannot be used."
     table = _as_table(photos)
-    return _add_facts(table, _inspect_all(table.path[table.status == "ok"].tolist(), seconds))
+    return _add_facts(table, _inspect_all(_usable(table).path.tolist(), seconds))
 
 # %% ../../nbs/data/health.ipynb #f573fb67
 @dataclass
 class Decoded:
     "Photos as pixels of one shape, by path."
-    keys: dict                                  # path → name under which its pixels are kept
-    preprocessing: Preprocessing                # their shape, and what a network is given of them
-    aspects: dict = field(default_factory=dict, repr=False) # path → width / height
-    own: dict = field(default_factory=dict, repr=False)     # path → pixels that come from no file
+    keys: dict                                  # names of the pixels in the cache, by path
+    preprocessing: Preprocessing                # shape of the pixels, and how they are normalised
+    aspects: dict = field(default_factory=dict, repr=False) # width / height, by path
+    own: dict = field(default_factory=dict, repr=False)     # pixels that do not come from a file, by path
 
     @property
-    def size(self):
+    def size(self) -> tuple:
         "Height and width, px."
         return self.preprocessing.size
 
     def at(self,
-        paths           # of photos
-    ) -> np.ndarray:    # uint8, shape (paths, height, width, 3)
+        paths               # of photos
+    ) -> np.ndarray:        # uint8, shape (paths, height, width, 3)
         "The pixels of some photos."
         found = _get_pixels({self.keys[p] for p in paths if p in self.keys}, self.preprocessing)
         def one(path):
@@ -168,37 +202,44 @@ class Decoded:
 
     def squares(self,
         paths,              # of photos
-        side: int = 128,    # px, where the pixels are no squares yet
+        side: int = 128,    # px, unless the pixels are squares already
     ) -> np.ndarray:        # uint8, shape (paths, side, side, 3)
         "Some photos, squished to squares."
-        pixels = self.at(paths)
-        resize = self.preprocessing.resize
+        pixels, resize = self.at(paths), self.preprocessing.resize
         if resize == "squish" and self.size[0] == self.size[1]: return pixels
         inner = lambda p: _inner_box(self.aspects[p], self.size) if resize == "pad" else None
-        return np.stack([_squish(Image.fromarray(x).crop(inner(p)), side) for x, p in zip(pixels, paths)])
+        return np.stack([_squish(Image.fromarray(x).crop(inner(p)), side)
+                         for x, p in zip(pixels, paths, strict=True)])
 
 # %% ../../nbs/data/health.ipynb #2d21d9a4
+class _TableAndPixels(NamedTuple):
+    "Photos that were checked and decoded."
+    table: pd.DataFrame     # as from `check_photos`
+    decoded: Decoded        # pixels of the usable photos
+
 def decode_all(
     photos,                 # photo table, or anything `photo_table` takes
     preprocessing=128,      # `Preprocessing`, or just a size: side of a square, or `(height, width)`, px
-    seconds: float = 20,    # for one photo
-) -> tuple:                 # the table as from `check_photos`, and the `Decoded` photos
-    "Check and decode every usable photo, in one pass."
+    seconds: float = 20,    # time limit per photo
+) -> _TableAndPixels:       # `table`, as from `check_photos`, and `decoded`, a `Decoded`
+    "Check and decode every usable photo."
     preprocessing, table = _as_preprocessing(preprocessing), _as_table(photos)
-    paths = table.path[table.status == "ok"].tolist()
+    paths = _usable(table).path.tolist()
     facts = _inspect_all(paths, seconds, preprocessing)
     evict()
-    good = [(p, f) for p, f in zip(paths, facts.itertuples()) if f.status == "ok"]
-    keys, aspects = {p: _content_key(f.sha256, p) for p, f in good}, {p: f.width / f.height for p, f in good}
-    return _add_facts(table, facts), Decoded(keys, preprocessing, aspects)
+    good = facts.assign(path=paths)[facts.status == "ok"]
+    keys = {p: _content_key(digest, p) for p, digest in zip(good.path, good.sha256, strict=True)}
+    aspects = {p: w / h for p, w, h in zip(good.path, good.width, good.height, strict=True)}
+    return _TableAndPixels(_add_facts(table, facts), Decoded(keys, preprocessing, aspects))
 
 # %% ../../nbs/data/health.ipynb #34654241
 def _check_broken_share(
-    broken: dict,           # path → reason
-    total: int,             # photos there should be
-    share: float = .1,      # of them that may break
-):
-    "Stop when more than a share of the photos has broken."
+    broken: dict,           # reasons by path
+    total: int,             # number of photos expected
+    share: float = .1,      # fraction of them that may break
+) -> None:
+    "Stop if more than a fraction of the photos has broken."
     if len(broken) <= max(1, share * total): return
     listed = "; ".join(f"{p} {r}" for p, r in list(broken.items())[:10])
-    raise JobError(f"{len(broken)} of {total} photos are no longer what they were; look at the disk they are on, or check them anew: {listed}{'; …' if len(broken) > 10 else ''}.")
+    raise JobError(f"{len(broken)} of {total} photos have changed or cannot be read any more; check their disk, then "
+                   f"run check_photos on them again: {listed}{'; …' if len(broken) > 10 else ''}.")

@@ -1,4 +1,4 @@
-"""What is wrong with a photo file, or unusual about it.
+"""Format, size and camera of a photo, and what is wrong with it or unusual about it.
 
 Docs: https://fishlearn.github.io/fishlearn/data/inspect.html.md"""
 
@@ -10,7 +10,9 @@ __all__ = ['inspect_photo']
 # %% ../../nbs/data/inspect.ipynb #1af93c10
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from .preprocessing import Preprocessing
@@ -19,61 +21,85 @@ from .regions import _cut_out, _photo_box, _photo_file
 from ..errors import JobError
 
 # %% ../../nbs/data/inspect.ipynb #f5c7af8e
-_MIN_SIDE = 8
-_FACTS = ("format", "mode", "width", "height", "camera", "bytes", "sha256")
-_FINDINGS = ("status", "reason", *_FACTS)
+class _Facts(NamedTuple):
+    "What is known about a photo."
+    status: str                     # `ok`, `missing` or `unreadable`
+    reason: str                     # why it cannot be used, or what is unusual; empty if nothing is
+    format: str | None = None       # as Pillow calls it, such as `JPEG`
+    mode: str | None = None         # of the pixels in the file, such as `RGB`
+    width: int | None = None        # px, of the upright photo or its part
+    height: int | None = None       # px
+    camera: str | None = None       # maker and model
+    bytes: int | None = None        # size of the file
+    sha256: str | None = None       # hash of the file
 
-def _oddities(
-    im: Image.Image,    # opened
-    file: str,          # its path
-) -> list:              # of sentences
-    "What is odd about a photo that can be used all the same."
-    same = lambda kind: "JPEG" if kind == "MPO" else kind
-    expected, found = same(Image.registered_extensions().get(Path(file).suffix.lower())), same(im.format)
-    named = [f"is a {found} named {Path(file).suffix or 'without an ending'}"] if expected != found else []
-    return named + (["is animated, its first picture is used"] if getattr(im, "is_animated", False) and im.format != "MPO" else [])
+_FINDINGS = _Facts._fields
+_FACTS = _FINDINGS[2:]
 
 # %% ../../nbs/data/inspect.ipynb #a42d2d7d
 def _camera_of(
     im: Image.Image,    # opened
-):                      # maker and model, or None
-    "The camera a photo was taken with, as its EXIF tells."
-    try: exif = im.getexif() if im.format == "TIFF" or "exif" in im.info else {}
+) -> str | None:        # maker and model
+    "The camera that took a photo, according to its EXIF data."
+    try: exif = im.getexif() if im.format == "TIFF" or "exif" in im.info else Image.Exif()
     except Exception: return None
     named = [str(exif.get(tag, "")).replace("\0", "").strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     return " ".join(dict.fromkeys(n for n in named if n))[:80] or None
 
+# %% ../../nbs/data/inspect.ipynb #54115731
+def _oddities(
+    im: Image.Image,    # opened
+    file: str,          # its path
+) -> list:              # of phrases
+    "What is unusual about a photo that can still be used."
+    same = lambda kind: "JPEG" if kind == "MPO" else kind
+    suffix, found = Path(file).suffix, same(im.format)
+    notes = []
+    if same(Image.registered_extensions().get(suffix.lower())) != found:
+        notes.append(f"is a {found} named {suffix}" if suffix else f"is a {found} without a file extension")
+    if getattr(im, "is_animated", False) and im.format != "MPO": notes.append("is animated; its first frame is used")
+    return notes
+
 # %% ../../nbs/data/inspect.ipynb #4a50ffbe
+_MIN_SIDE = 8
+
+class _Inspected(NamedTuple):
+    "What was found in a photo file."
+    facts: _Facts                   # what is known about it
+    pixels: np.ndarray | None       # uint8, shape (height, width, 3); None if not wanted, or already known
+
 def _inspect(
     data: bytes,            # the file
     photo: str,             # path, perhaps with a box
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None for none
-) -> tuple:                 # facts from `format` to `camera`, a note, pixels (None without `preprocessing`)
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+) -> _Inspected:            # without the size and the hash of the file
     "Decode a file to the last byte and describe it."
-    im = _open_image(data)
-    box, outlines = _photo_box(photo)
-    size_here, notes, camera = box[2:] if box else im.size, _oddities(im, _photo_file(photo)), _camera_of(im)
-    if min(size_here) < _MIN_SIDE: raise JobError(f"is too small: {size_here[0]}×{size_here[1]} px")
+    im, file, (box, outlines) = _open_image(data), _photo_file(photo), _photo_box(photo)
+    size, notes, camera = box[2:] if box else im.size, _oddities(im, file), _camera_of(im)
+    if min(size) < _MIN_SIDE: raise JobError(f"is too small: {size[0]}×{size[1]} px")
     if im.format == "PNG": im.verify()
     if box:
-        picture, note, turned = _cut_out(_read_whole(_photo_file(photo), _file_state(_photo_file(photo))), box, outlines), "", 1
-        size_here = picture.size
-    else: picture, note, turned = _decode(data, preprocessing.size if preprocessing else 64)
-    return (im.format, im.mode, *(size_here[::-1] if turned > 4 else size_here), camera), "; ".join(notes + [note] * bool(note)), preprocessing._resized(picture) if preprocessing else None
+        picture = _cut_out(_read_whole(file, _file_state(file)), box, outlines)
+        size = picture.size
+    else:
+        picture, note, orientation = _decode(data, preprocessing.size if preprocessing else 64)
+        size, notes = size[::-1] if orientation > 4 else size, notes + [note] * bool(note)
+    facts = _Facts("ok", "; ".join(notes), im.format, im.mode, size[0], size[1], camera)
+    return _Inspected(facts, preprocessing._resized(picture) if preprocessing else None)
 
+# %% ../../nbs/data/inspect.ipynb #b7a1622d
 def inspect_photo(
     photo: str,             # path, perhaps with a box
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
-    known=lambda digest: None,  # function from the hash of a file to what was found in it before, or None
-) -> tuple:                 # one value for each of `_FINDINGS`, and pixels, shape (height, width, 3), or None
-    "Read a file once, from the first byte to the last: what it is, what is wrong with it, and its pixels."
-    data, digest, pixels, facts = b"", None, None, (None,) * 5
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+    known=lambda digest: None,  # function from the SHA-256 of a file to earlier facts, or None
+) -> _Inspected:            # `facts` (`status`, `reason`, `format`, …) and `pixels`, shape (height, width, 3), or None
+    "Read a file from the first byte to the last: what it is, what is wrong with it, and its pixels."
+    data, digest = b"", None
     try:
         data = _read_file(_photo_file(photo))
         digest = hashlib.sha256(data).hexdigest()
-        if before := known(digest): return before, None
-        facts, reason, pixels = _inspect(data, photo, preprocessing)
-        status = "ok"
-    except FileNotFoundError: status, reason = "missing", "file not found"
-    except Exception as e: status, reason = "unreadable", _reason_of(e)
-    return (status, reason, *facts, len(data), digest), pixels
+        if before := known(digest): return _Inspected(before, None)
+        facts, pixels = _inspect(data, photo, preprocessing)
+    except FileNotFoundError: facts, pixels = _Facts("missing", "file not found"), None
+    except Exception as e: facts, pixels = _Facts("unreadable", _reason_of(e)), None
+    return _Inspected(facts._replace(bytes=len(data), sha256=digest), pixels)

@@ -1,4 +1,4 @@
-"""A photo that was read before need not be read again, whatever it is called now.
+"""A photo that was read before is not read again, whatever its name is now.
 
 Docs: https://fishlearn.github.io/fishlearn/data/known.html.md"""
 
@@ -8,7 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/data/known.html.md"""
 __all__ = []
 
 # %% ../../nbs/data/known.ipynb #0f0b6ebe
-import json, os, time
+import json
+import os
+import time
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cache import _contained, get_many, put_many
-from .inspect import inspect_photo
+from .inspect import _Facts, _Inspected, inspect_photo
 from .preprocessing import Preprocessing
 from .regions import _photo_file
 
@@ -25,15 +27,16 @@ def _content_key(
     sha256: str,    # hash of the file
     photo: str,     # path, perhaps with a box
 ) -> str:
-    "The name of a photo by what stands in its file."
+    "The name of a photo by its contents."
     file = _photo_file(photo)
     return sha256 + Path(file).suffix.lower() + photo[len(file):]
 
+# %% ../../nbs/data/known.ipynb #b806f8fb
 def _file_key(
-    photo: str,         # path, perhaps with a box
-    settled: float = 3, # seconds for which the file must have been left alone
-):                      # text, or None where the file is too young or not there
-    "The name of a photo by its file, as long as nobody writes into it."
+    photo: str,             # path, perhaps with a box
+    settled: float = 3,     # seconds since the file was last written
+) -> str | None:            # None if the file is newer than that, or missing
+    "The name of a photo by its file, valid until the file is written again."
     try: info = os.stat(_photo_file(photo))
     except (OSError, ValueError): return None
     times = info.st_mtime_ns, info.st_ctime_ns
@@ -42,35 +45,36 @@ def _file_key(
 # %% ../../nbs/data/known.ipynb #0cb213f5
 @lru_cache
 def _facts_kind() -> str:
-    "What facts are kept as."
+    "The kind of entry that holds facts."
     return f"facts of photos, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
 
 def _pixels_kind(
     preprocessing: Preprocessing,   # shape of the pixels
 ) -> str:
-    "What pixels are kept as."
+    "The kind of entry that holds pixels."
     h, w = preprocessing.size
     return f"pixels {w}×{h} {preprocessing.resize}, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
 
+# %% ../../nbs/data/known.ipynb #6c5dbffc
 def _put_facts(
-    facts: dict,    # name → one value for each of `_FINDINGS`
-):
-    "Keep what was found out about photos that can be used."
+    facts: dict,    # facts by name, from `_content_key` or `_file_key`
+) -> None:
+    "Cache the facts of photos that can be used."
     put_many(_facts_kind(), {k: json.dumps(f).encode() for k, f in facts.items() if k and f[0] == "ok"})
 
 def _get_facts(
     names: list,    # from `_content_key` or `_file_key`, or None
-) -> list:          # one value for each of `_FINDINGS`, or None, for each name
-    "Find out again what was known."
+) -> list:          # facts, or None, for each name
+    "Load the facts of photos from the cache."
     found = get_many(_facts_kind(), {n for n in names if n})
-    return [tuple(json.loads(found[n])) if n in found else None for n in names]
+    return [_Facts(*json.loads(found[n])) if n in found else None for n in names]
 
 # %% ../../nbs/data/known.ipynb #bf895801
 def _inspect_once(
     photo: str,             # path, perhaps with a box
-    preprocessing: Preprocessing = None,    # shape of the pixels wanted; None to look only
-) -> tuple:                 # one value for each of `_FINDINGS`, and new pixels or None
-    "Read a photo, decode it if it was not decoded before."
+    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+) -> _Inspected:            # facts, and the pixels if they are new
+    "Read a photo, and decode it if that was not done before."
     def known(digest):
         name = _content_key(digest, photo)
         there = preprocessing is None or _contained(_pixels_kind(preprocessing), [name])
@@ -80,18 +84,20 @@ def _inspect_once(
 def _put_photos(
     photos: list,           # paths
     found: list,            # from `_inspect_once`, one for each
-    preprocessing: Preprocessing = None,    # shape of the pixels
-):
-    "Keep facts and pixels under the photos' contents."
-    names = [_content_key(facts[-1], p) if facts[-1] else None for p, (facts, _) in zip(photos, found)]
-    pixels = {n: np.ascontiguousarray(x).tobytes() for n, (_, x) in zip(names, found) if x is not None}
+    preprocessing: Preprocessing | None = None,     # shape of the pixels
+) -> None:
+    "Cache facts and pixels under the contents of the photos."
+    names = [_content_key(facts.sha256, p) if facts.sha256 else None
+             for p, (facts, _) in zip(photos, found, strict=True)]
+    pixels = {n: np.ascontiguousarray(x).tobytes() for n, (_, x) in zip(names, found, strict=True)
+              if n and x is not None}
     if preprocessing: put_many(_pixels_kind(preprocessing), pixels)
-    _put_facts({n: facts for n, (facts, _) in zip(names, found)})
+    _put_facts({n: facts for n, (facts, _) in zip(names, found, strict=True)})
 
 def _get_pixels(
     names,                  # from `_content_key`
-    preprocessing: Preprocessing,   # their shape
-) -> dict:                  # name → uint8, shape (height, width, 3), of those that are there
-    "The pixels of photos that were decoded before."
+    preprocessing: Preprocessing,   # shape of the pixels
+) -> dict:                  # pixels by name, uint8, shape (height, width, 3), of the photos that are cached
+    "Load the pixels of photos from the cache."
     shape, found = (*preprocessing.size, 3), get_many(_pixels_kind(preprocessing), names)
     return {n: np.frombuffer(v, np.uint8).reshape(shape) for n, v in found.items() if len(v) == np.prod(shape)}

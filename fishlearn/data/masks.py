@@ -1,4 +1,4 @@
-"""Ground-truth masks lie beside photos and are not photos. Name and content decide.
+"""Ground-truth masks among photos are found by their names and contents, kept apart, and paired with their photos.
 
 Docs: https://fishlearn.github.io/fishlearn/data/masks.html.md"""
 
@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/data/masks.html.md"""
 __all__ = ['find_masks']
 
 # %% ../../nbs/data/masks.ipynb #36a98f98
-import os, re
+import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from .reading import _open_image, read_photo
 from ..errors import JobError
 
 # %% ../../nbs/data/masks.ipynb #3452d4ac
-_HINTS = frozenset("gt groundtruth truth mask masks annotation annotations label labels seg segs segmentation segmentations trimap trimaps".split())
+_HINTS = frozenset((
+    "gt groundtruth truth mask masks annotation annotations label labels "
+    "seg segs segmentation segmentations trimap trimaps").split())
 
 def _name_words(
     name: str,      # of a folder or a file
@@ -29,22 +32,22 @@ def _name_words(
     return [w for w in re.split(r"[ _.-]+", name) if w]
 
 def _hinted(
-    photo: Path,    # relative to the folder handed over
+    photo: Path,    # relative to the folder that is searched
 ) -> bool:
-    "Whether the name of a file or of a folder above it hints at masks."
+    "Whether the name of a file, or of a folder above it, suggests masks."
     return any(w.lower() in _HINTS for part in (*photo.parent.parts, photo.stem) for w in _name_words(part))
 
 def _plain_name(
     name: str,      # of a folder or a file
 ) -> tuple:         # its words in lower case
-    "A name without the words that hint at masks."
+    "A name without the words that suggest masks."
     return tuple(w.lower() for w in _name_words(name) if w.lower() not in _HINTS)
 
 # %% ../../nbs/data/masks.ipynb #763981d7
 def _by_name(
     photos: list,       # relative `Path`s
-) -> dict:              # words of a name → photos
-    "Photos under their names, and under their names without the first word."
+) -> dict:              # photos by the words of their names
+    "Photos by their names, and by their names without the first word."
     index = defaultdict(list)
     for p in photos:
         name = _plain_name(p.stem)
@@ -54,26 +57,27 @@ def _by_name(
 def _path_nearness(
     mask: Path,     # relative
     photo: Path,    # relative
-) -> tuple:         # greater is nearer
-    "How well a photo fits a mask by its place."
+) -> tuple:         # greater is nearer: same name, similarity of folder names, common folders, depth
+    "How well the path of a photo fits the path of a mask."
     here, there = mask.parent.parts, photo.parent.parts
     a, b = set(_plain_name(mask.parent.name)), set(_plain_name(photo.parent.name))
-    return _plain_name(mask.stem) == _plain_name(photo.stem), len(a & b) / max(1, len(a | b)), len(os.path.commonprefix([here, there])), -len(there)
+    common = len(os.path.commonprefix([here, there]))
+    return _plain_name(mask.stem) == _plain_name(photo.stem), len(a & b) / max(1, len(a | b)), common, -len(there)
 
 def _pair_masks(
     masks: list,        # relative `Path`s
     index: dict,        # from `_by_name`
-) -> dict:              # mask → photo, or None
-    "The photo of each mask."
+) -> dict:              # photo, or None, for each mask
+    "The photo of each mask, by name."
     found = {m: [p for p in index.get(_plain_name(m.stem), ()) if _hinted(m) or p.parent != m.parent] for m in masks}
     return {m: max(ps, key=lambda p: _path_nearness(m, p), default=None) for m, ps in found.items()}
 
 # %% ../../nbs/data/masks.ipynb #9491d36c
 def _few_levels(
-    file,               # picture
-    max_levels: int = 2,      # levels
-):                      # True, False, or None if the picture cannot be read
-    "Whether a picture has no more than a few grey levels."
+    file,                   # image
+    max_levels: int = 2,    # grey levels of a mask
+) -> bool | None:           # None if the image cannot be read
+    "Whether an image has only a few grey levels."
     try:
         im = _open_image(file)
         if im.mode.startswith("I"): return len(np.unique(np.asarray(im))) <= max_levels
@@ -87,19 +91,28 @@ def _explained_variance(
     photo: np.ndarray,  # shape (side, side, 3)
     mask: np.ndarray,   # shape (side, side)
 ) -> float:             # 0 to 1
-    "Share of the variance of a photo's colours that is between the levels of a mask."
+    "Fraction of the variance of a photo's colours that is between the levels of a mask."
     total = ((photo - photo.mean((0, 1))) ** 2).sum()
-    within = sum(((part - part.mean(0)) ** 2).sum() for level in np.unique(mask) if len(part := photo[mask == level]))
+    parts = [photo[mask == level] for level in np.unique(mask)]
+    within = sum(((part - part.mean(0)) ** 2).sum() for part in parts)
     return 1 - within / max(total, 1e-9)
 
-def _fitting_share(
-    pairs: list,        # of paths: mask, photo
-    side: int = 48,     # px to compare at
-) -> float:             # 0 to 1; one half is chance
-    "Share of masks that explain something of their own photo, and no less than the other masks do."
+def _variance_table(
+    pairs: list,                # pairs of paths: mask, photo
+    side: int = 48,             # px to compare at
+) -> np.ndarray:                # shape (photos, masks)
+    "How much of the variance of each photo each mask explains."
     small = lambda f, how: np.asarray(read_photo(f).resize((side, side), how), float)
-    both = [(small(m, Image.Resampling.NEAREST)[..., 0] // 16, small(p, Image.Resampling.BOX)) for m, p in pairs]
-    table = np.array([[_explained_variance(photo, mask) for mask, _ in both] for _, photo in both])
+    masks = [small(m, Image.Resampling.NEAREST)[..., 0] // 16 for m, _ in pairs]
+    photos = [small(p, Image.Resampling.BOX) for _, p in pairs]
+    return np.array([[_explained_variance(photo, mask) for mask in masks] for photo in photos])
+
+# %% ../../nbs/data/masks.ipynb #0d3c9966
+def _fitting_fraction(
+    pairs: list,        # pairs of paths: mask, photo
+) -> float:             # 0 to 1; one half is chance
+    "Fraction of the photos whose own mask explains something, and no less than the other masks do on average."
+    table = _variance_table(pairs)
     own, others = table.diagonal(), (table.sum(1) - table.diagonal()) / max(1, len(pairs) - 1)
     return float(((own >= others) & (own > .01)).mean())
 
@@ -107,7 +120,7 @@ def _fitting_share(
 def _sample_evenly(
     items: list,        # anything
     n: int = 8,         # how many
-) -> list:              # of them, evenly over the list
+) -> list:              # of them, evenly spaced
     "A few of many."
     return [items[i] for i in np.linspace(0, len(items) - 1, min(n, len(items))).astype(int)]
 
@@ -115,44 +128,54 @@ def _same_shape(
     a,                  # path
     b,                  # path
 ) -> bool:
-    "Whether two pictures can be read and have the same proportions, perhaps lying on the side."
+    "Whether two images can be read and have the same proportions, perhaps rotated by 90°."
     try: (w, h), (x, y) = (read_photo(f, 48).size for f in (a, b))
     except JobError: return False
     return min(abs(w / h - x / y) / (x / y), abs(w / h - y / x) / (y / x)) < .03
 
 def _may_be_masks(
-    root: Path,         # folder handed over
+    root: Path,         # folder that is searched
     files: list,        # relative `Path`s of one folder
     names: dict,        # from `_by_name`
-    hint: bool,         # whether the name hints at masks
+    hint: bool,         # does the name suggest masks?
 ) -> bool:
-    "Whether it is worth looking closer: names shared with photos, and few levels in a first sample."
+    "Whether a closer look is worthwhile: names shared with photos, and few levels in the first image."
     shared = np.mean([len(names.get(_plain_name(f.stem), ())) > (not hint) for f in files])
-    return shared >= .5 and (hint or _few_levels(root / files[0]) is True)
+    return bool(shared >= .5 and (hint or _few_levels(root / files[0]) is True))
+
+# %% ../../nbs/data/masks.ipynb #c4819a93
+def _have_few_levels(
+    files: list,        # paths
+    hint: bool,         # does the name suggest masks?
+) -> bool:
+    "Whether nearly all of a sample of images have few grey levels; unreadable ones do not count."
+    few = [f for f in (_few_levels(m, 32 if hint else 2) for m in _sample_evenly(files)) if f is not None]
+    return bool(few and np.mean(few) >= (.9 if hint else 1))
 
 def _are_masks(
-    root: Path,         # folder handed over
+    root: Path,         # folder that is searched
     files: list,        # relative `Path`s of one folder
-    pairs: dict,        # mask → photo or None
-    hint: bool,         # whether the name hints at masks
+    pairs: dict,        # photo, or None, for each mask
+    hint: bool,         # does the name suggest masks?
 ) -> bool:
-    "Whether the pictures of a folder are masks of photos elsewhere."
+    "Whether the images of a folder are masks of photos elsewhere."
     paired = [(root / m, root / pairs[m]) for m in files if pairs[m]]
     if len(paired) < len(files) * (.5 if hint else .9) or (not hint and len(paired) < 5): return False
-    few = [f for f in (_few_levels(root / m, 32 if hint else 2) for m in _sample_evenly(files)) if f is not None]
-    if not few or np.mean(few) < (.9 if hint else 1): return False
-    judged = [p for p in _sample_evenly(paired) if _few_levels(p[1], 32 if hint else 2) is False and _same_shape(*p)]
-    return len(judged) >= len(_sample_evenly(paired)) * (.3 if hint else .8) and _fitting_share(judged) >= (.5 if hint else .9)
+    if not _have_few_levels([root / m for m in files], hint): return False
+    sample, levels = _sample_evenly(paired), 32 if hint else 2
+    real = [p for p in sample if _few_levels(p[1], levels) is False and _same_shape(*p)]
+    return len(real) >= len(sample) * (.3 if hint else .8) and _fitting_fraction(real) >= (.5 if hint else .9)
 
 # %% ../../nbs/data/masks.ipynb #3fdd9381
 def find_masks(
-    root,               # folder handed over
+    root,               # folder that is searched
     photos: list,       # `Path`s below it
-) -> dict:              # mask → its photo, or None where there is no such photo
-    "The masks among pictures, each with its photo."
-    root, folders, found = Path(root), defaultdict(list), {}
+) -> dict:              # photo of each mask, or None if it has none
+    "The masks among images, each with its photo."
+    root, folders = Path(root), defaultdict(list)
+    found: dict[Path, Path | None] = {}
     for p in (p.relative_to(root) for p in photos): folders[_hinted(p), p.parent].append(p)
-    names = _by_name([f for (hint, _), files in folders.items() if not hint for f in files]) if len(folders) > 1 else {}
+    names = _by_name([f for (hint, _), fs in folders.items() if not hint for f in fs]) if len(folders) > 1 else {}
     for (hint, _), files in folders.items():
         if not names or not _may_be_masks(root, files, names, hint): continue
         pairs = _pair_masks(files, names)
@@ -161,9 +184,9 @@ def find_masks(
 
 # %% ../../nbs/data/masks.ipynb #2969b1e1
 def _mask_outlines(
-    mask: np.ndarray,   # shape (height, width); above one half of its maximum is inside
+    mask: np.ndarray,   # shape (height, width); more than half of its maximum is inside
 ) -> list:              # of outlines: x, y, x, y, … in whole px
-    "The outlines of a mask; specks of less than four corners are dropped."
+    "The outlines of a mask; specks with fewer than four corners are dropped."
     level = np.pad(np.asarray(mask, float) / max(1, np.max(mask)), 1)
-    lines = contour_generator(z=level).lines(.99)
+    lines = [np.asarray(line) for line in contour_generator(z=level).lines(.99)]
     return [np.clip(np.round(line - 1), 0, None).astype(int).ravel().tolist() for line in lines if len(line) > 4]

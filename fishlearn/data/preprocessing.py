@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/data/preprocessing.html.md"""
 __all__ = ['Preprocessing']
 
 # %% ../../nbs/data/preprocessing.ipynb #c941e9b4
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -21,14 +21,14 @@ def _squish(
     im: Image.Image,    # photo
     size,               # side of a square, or `(height, width)`, px
 ) -> np.ndarray:        # uint8, shape (height, width, 3)
-    "A photo stretched to a shape."
+    "Stretch a photo to a shape."
     return np.asarray(im.resize(_sides(size)[::-1], Image.Resampling.BICUBIC))
 
 def _inner_box(
     aspect: float,      # width / height of a photo
     size,               # side of a square, or `(height, width)`, px
 ) -> tuple:             # left, upper, right, lower, px
-    "Where the photo lies in a shape that it is padded to."
+    "Where the photo lies in the shape it is padded to."
     h, w = _sides(size)
     width, height = min(w, max(1, round(h * aspect))), min(h, max(1, round(w / aspect)))
     x, y = (w - width) // 2, (h - height) // 2
@@ -38,11 +38,24 @@ def _pad(
     im: Image.Image,    # photo
     size,               # side of a square, or `(height, width)`, px
 ) -> np.ndarray:        # uint8, shape (height, width, 3)
-    "A photo in its own shape, in the middle of grey."
+    "Put a photo in the middle of a grey shape, with its own proportions."
     x, y, right, lower = _inner_box(im.width / im.height, size)
     sheet = np.full((*_sides(size), 3), 128, np.uint8)
     sheet[y:lower, x:right] = _squish(im, (lower - y, right - x))
     return sheet
+
+# %% ../../nbs/data/preprocessing.ipynb #b9e1a88b
+def _normalised(
+    batch,              # pixels of photos, uint8, each of shape (height, width, 3)
+    mean: tuple,        # mean per channel, of pixels from 0 to 1
+    std: tuple,         # standard deviation per channel
+) -> np.ndarray:        # float32, shape (n, 3, height, width)
+    "Subtract the mean of each channel and divide by its standard deviation."
+    channels = np.stack(batch).transpose(0, 3, 1, 2)
+    x = np.divide(channels, np.float32(255), out=np.empty(channels.shape, np.float32), casting="unsafe")
+    x -= np.array(mean, np.float32)[:, None, None]
+    x /= np.array(std, np.float32)[:, None, None]
+    return x
 
 # %% ../../nbs/data/preprocessing.ipynb #f0997bcf
 _RESIZE_METHODS = dict(squish=_squish, pad=_pad)
@@ -63,41 +76,31 @@ class Preprocessing:
         for name in ("mean", "std"): object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
 
     def pixels(self,
-        photo,          # path, perhaps with a box, or bytes, or an open image
-    ) -> np.ndarray:    # uint8, shape (height, width, 3)
-        "The pixels a network sees of a photo."
+        photo,                  # path, perhaps with a box, or bytes, or an open image
+    ) -> np.ndarray:            # uint8, shape (height, width, 3)
+        "The pixels of a photo, in the shape that the network sees."
         return self._resized(read_photo(photo, self.size))
 
-    def _resized(self,
-        im: Image.Image,    # upright RGB photo
-    ) -> np.ndarray:        # uint8, shape (height, width, 3)
-        "A photo in the shape of the network."
-        return _RESIZE_METHODS[self.resize](im, self.size)
+    def _resized(self, im: Image.Image) -> np.ndarray: return _RESIZE_METHODS[self.resize](im, self.size)
 
     def normalise(self,
-        batch,          # pixels of photos, uint8, each of shape (height, width, 3)
-    ) -> np.ndarray:    # float32, shape (n, 3, height, width)
-        "Pixels as the network expects them."
-        channels = np.stack(batch).transpose(0, 3, 1, 2)
-        x = np.divide(channels, np.float32(255), out=np.empty(channels.shape, np.float32), casting="unsafe")
-        x -= np.float32(self.mean)[:, None, None]
-        x /= np.float32(self.std)[:, None, None]
-        return x
+        batch,                  # pixels of photos, uint8, each of shape (height, width, 3)
+    ) -> np.ndarray:            # float32, shape (n, 3, height, width)
+        "Pixels in the range that the network expects."
+        return _normalised(batch, self.mean, self.std)
 
-    def to_dict(self) -> dict:      # `size`, `resize`, `mean`, `std`, as lists, text and numbers
-        "A form that JSON can hold."
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+    def to_dict(self) -> dict:  # `size`, `resize`, `mean`, `std`, as lists, text and numbers
+        "The preprocessing in a form that JSON can hold."
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
 
     @classmethod
-    def from_dict(cls,
-        values: dict,           # from `to_dict`
-    ) -> "Preprocessing":
-        "The preprocessing that `to_dict` wrote down."
+    def from_dict(cls, values: dict) -> "Preprocessing":
+        "The preprocessing from a dict that `to_dict` made."
         return cls(**values)
 
 # %% ../../nbs/data/preprocessing.ipynb #ba11efcf
 def _as_preprocessing(
     value,                  # a `Preprocessing`, or a size: side of a square, or `(height, width)`, px
 ) -> Preprocessing:
-    "A size as a preprocessing."
+    "Turn a size into a preprocessing."
     return value if isinstance(value, Preprocessing) else Preprocessing(value)

@@ -1,4 +1,4 @@
-"""One function opens every photo, in training, evaluation and prediction alike; and one that says what is wrong with a file.
+"""One function opens every photo in training, evaluation and prediction: upright, in RGB, and read completely.
 
 Docs: https://fishlearn.github.io/fishlearn/data/reading.html.md"""
 
@@ -8,17 +8,20 @@ Docs: https://fishlearn.github.io/fishlearn/data/reading.html.md"""
 __all__ = ['read_photo']
 
 # %% ../../nbs/data/reading.ipynb #b54e8b14
-import os, stat, warnings
+import os
+import stat
+import warnings
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from .regions import _cut_out, _photo_box, _photo_file
-from ..errors import JobError, _check_option
+from ..errors import JobError
 
 # %% ../../nbs/data/reading.ipynb #fb7e6e20
 def _sides(
@@ -28,109 +31,122 @@ def _sides(
     return (size, size) if np.ndim(size) == 0 else tuple(size)
 
 # %% ../../nbs/data/reading.ipynb #2e557caf
-_MAX_PIXELS = 100_000_000
+def _without_padding(
+    im: Image.Image,    # decoded at some eighths of its size, rounded up
+    height: int,        # of the whole photo, px
+    width: int,         # of the whole photo, px
+) -> Image.Image:       # same size
+    "Remove the fraction of a pixel by which a JPEG that is decoded smaller is padded; it would stretch the photo."
+    eighths = 8 * im.height // height
+    extent = width * eighths / 8, height * eighths / 8
+    return im if extent == im.size else im.resize(im.size, Image.Resampling.BICUBIC, box=(0, 0, *extent))
 
 def _decode_jpeg(
     data: bytes,        # the file
-    grey: bool,         # one channel?
-    size,               # px needed, on each side or `(height, width)`; 0 for all there are
+    grey: bool,         # does it have one channel?
+    size,               # px needed: side of a square, or `(height, width)`; 0 for full size
 ) -> tuple:             # image, and a note
-    "Decode a JPEG strictly, no larger than needed."
+    "Decode a JPEG strictly, and no larger than needed."
     height, width = _sides(size)
     options = dict(colorspace="GRAY" if grey else "RGB", min_height=height, min_width=width, min_factor=1)
     try: pixels, note = simplejpeg.decode_jpeg(data, strict=True, **options), ""
     except ValueError as e:
         if "extraneous bytes" not in str(e): raise
-        pixels, note = simplejpeg.decode_jpeg(data, strict=False, **options), "has bytes too many, may be damaged"
+        pixels, note = simplejpeg.decode_jpeg(data, strict=False, **options), "has extra bytes and may be damaged"
     return _without_padding(Image.fromarray(pixels.squeeze()), *simplejpeg.decode_jpeg_header(data)[:2]), note
 
-def _without_padding(
-    im: Image.Image,    # decoded at some eighths of its size, rounded up
-    height: int,        # of the whole photo, px
-    width: int,         # px
-) -> Image.Image:       # same size
-    "Take out the fraction of a pixel that a JPEG decoded smaller was padded by, or it would be stretched."
-    eighths = 8 * im.height // height
-    extent = width * eighths / 8, height * eighths / 8
-    return im if extent == im.size else im.resize(im.size, Image.Resampling.BICUBIC, box=(0, 0, *extent))
-
 # %% ../../nbs/data/reading.ipynb #0345114b
+_MAX_PIXELS = 100_000_000
+
 def _eight_bits(
     values: np.ndarray,     # whole numbers
 ) -> np.ndarray:            # uint8
-    "Greys of 16 bits, or of 8 bits in a wider coat, as 8 bits."
+    "Grey levels of 16 bits, or of 8 bits in a wider type, as 8 bits."
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535: raise JobError("has 32-bit pixels, which have no agreed range; save it with 8 or 16 bits")
+    if low < 0 or high > 65535:
+        raise JobError("has 32-bit pixels, which have no agreed range; save it with 8 or 16 bits")
     return (values if high < 256 and values.dtype != np.uint16 else values.astype(np.uint16) >> 8).astype(np.uint8)
 
 def _decode_other(
-    im: Image.Image,    # opened, not yet read
-    size,               # px needed, on each side or `(height, width)`; 0 for all there are
-) -> Image.Image:       # greys, RGB or RGBA of 8 bits
-    "Decode any other image; one that is much too large is averaged down at once, to spare memory."
+    im: Image.Image,    # opened, not yet decoded
+    size,               # px needed: side of a square, or `(height, width)`; 0 for full size
+) -> Image.Image:       # grey, RGB or RGBA of 8 bits
+    "Decode any other image; one that is much too large is averaged down at once, to save memory."
     height, width = _sides(size)
     im.draft("RGB", (width, height) if size else None)
-    if im.width * im.height > _MAX_PIXELS: raise JobError(f"has {im.width * im.height / 1e6:.0f} megapixels, more than {_MAX_PIXELS / 1e6:.0f}")
+    if im.width * im.height > _MAX_PIXELS:
+        raise JobError(f"has {im.width * im.height / 1e6:.0f} megapixels, "
+                       f"more than the limit of {_MAX_PIXELS / 1e6:.0f}")
     im.load()
-    if im.mode == "F": raise JobError("has floating-point pixels, which have no agreed range; save it with 8 or 16 bits")
+    if im.mode == "F":
+        raise JobError("has floating-point pixels, which have no agreed range; save it with 8 or 16 bits")
     if im.mode.startswith("I"): im = Image.fromarray(_eight_bits(np.asarray(im)))
     elif im.mode not in ("L", "RGB", "RGBA"): im = im.convert("RGBA" if im.has_transparency_data else "RGB")
     factor = min(im.width // width, im.height // height) // 3 if size else 1
     return im.reduce(factor) if factor > 1 else im
 
 # %% ../../nbs/data/reading.ipynb #63e5bd4e
-_EXIF_TURNS = {v: t for v, t in zip(range(2, 9), (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE,
-                                            Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90))}
+_T = Image.Transpose
+_EXIF_TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE, 6: _T.ROTATE_270,
+               7: _T.TRANSVERSE, 8: _T.ROTATE_90}
 
 def _upright_rgb(
-    im: Image.Image,    # greys, RGB or RGBA of 8 bits
+    im: Image.Image,    # grey, RGB or RGBA of 8 bits
     orientation: int,   # EXIF orientation, 1 to 8
 ) -> Image.Image:       # RGB, upright
-    "Turn a decoded photo upright and make it RGB."
+    "Make a decoded photo upright and RGB."
     if orientation in _EXIF_TURNS: im = im.transpose(_EXIF_TURNS[orientation])
-    if im.has_transparency_data: im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA"))
+    if im.has_transparency_data:
+        im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA"))
     return im.convert("RGB")
-
-def _open_image(
-    file,               # path or bytes
-) -> Image.Image:       # opened, not yet read
-    "Open an image file; read no more than its head."
-    if not isinstance(file, bytes) and not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image.open(BytesIO(file) if isinstance(file, bytes) else file)
 
 def _orientation_of(
     im: Image.Image,        # opened
 ) -> int:                   # EXIF orientation, 1 to 8
-    "How the camera was held; Pillow turns a TIFF by itself."
+    "How the camera was held; Pillow itself rotates TIFF files."
     if im.format == "TIFF": return 1
     try: return im.getexif().get(0x112, 1)
     except Exception: return 1
 
 # %% ../../nbs/data/reading.ipynb #285b5104
+def _open_image(
+    file,               # path or bytes
+) -> Image.Image:       # opened, not yet decoded
+    "Open an image file; read no more than its header."
+    if not isinstance(file, bytes) and not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(BytesIO(file) if isinstance(file, bytes) else file)
+
+class _DecodedPhoto(NamedTuple):
+    "A photo, and what was noticed while decoding it."
+    image: Image.Image      # RGB, upright
+    note: str               # what is unusual; empty if nothing is
+    orientation: int        # EXIF orientation, 1 to 8
+
 def _decode(
     data: bytes,            # the file
-    size=0,                 # px needed, on each side or `(height, width)`; 0 for all there are
-) -> tuple:                 # RGB image, upright; a note; and how it was turned on disk, 1 to 8
-    "From the bytes of a file to a photo."
+    size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
+) -> _DecodedPhoto:
+    "Decode the bytes of a file."
     im, note = _open_image(data), ""
     orientation = _orientation_of(im)
     if size and orientation > 4: size = _sides(size)[::-1]
     if im.format in ("JPEG", "MPO") and im.mode in ("L", "RGB"): im, note = _decode_jpeg(data, im.mode == "L", size)
     else: im = _decode_other(im, size)
-    return _upright_rgb(im, orientation), note, orientation
+    return _DecodedPhoto(_upright_rgb(im, orientation), note, orientation)
 
 # %% ../../nbs/data/reading.ipynb #580f8fbe
 def _reason_of(
     error: Exception,   # from reading a file
-) -> str:               # why it cannot be read
-    "An error as a reason that somebody can act on."
+) -> str:               # such as "is empty"; the name of the file goes before it
+    "Why a file cannot be read, in words that help to mend it."
     if isinstance(error, FileNotFoundError): return "file not found"
     if isinstance(error, JobError): return str(error)
-    if isinstance(error, UnidentifiedImageError): return "is no picture, or of a kind that Pillow cannot read"
-    if isinstance(error, Image.DecompressionBombError): return "claims to be so large that it may be a decompression bomb"
-    if isinstance(error, MemoryError): return "needs more memory than there is"
+    if isinstance(error, UnidentifiedImageError): return "is not an image, or is in a format that Pillow cannot read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "claims to be so large that it may be a decompression bomb"
+    if isinstance(error, MemoryError): return "needs more memory than is available"
     if isinstance(error, OSError) and error.strerror: return f"cannot be opened: {error.strerror}"
     return f"not readable as a photo: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
@@ -139,38 +155,39 @@ _MAX_BYTES = 300_000_000
 def _read_file(
     file: str,          # path
 ) -> bytes:             # its contents, not empty
-    "Read a regular file of sensible size."
+    "Read a regular file of a sensible size."
     info = os.stat(file)
     if not stat.S_ISREG(info.st_mode): raise JobError("is not a file")
-    if info.st_size > _MAX_BYTES: raise JobError(f"has {info.st_size / 1e6:.0f} MB, more than {_MAX_BYTES / 1e6:.0f}")
+    if info.st_size > _MAX_BYTES:
+        raise JobError(f"has {info.st_size / 1e6:.0f} MB, more than the limit of {_MAX_BYTES / 1e6:.0f}")
     if info.st_size == 0: raise JobError("is empty")
     return Path(file).read_bytes()
 
 # %% ../../nbs/data/reading.ipynb #f002a4dc
 def _file_state(
     file: str,              # path
-) -> tuple:                 # when it was last written, ns; its size, bytes
-    "What changes when a file does."
+) -> tuple:                 # time of the last write, ns; size, bytes
+    "Values that change when the file changes."
     info = os.stat(file)
     return info.st_mtime_ns, info.st_size
 
 @lru_cache(maxsize=1)
 def _read_whole(
     file: str,              # path
-    changed: tuple,         # when it was last written, and its size
+    state: tuple,           # from `_file_state`
 ) -> Image.Image:           # RGB, upright
-    "A whole photo, kept in memory until the next one: its boxes follow each other."
-    return _decode(_read_file(file))[0]
+    "A whole photo, kept in memory until the next one is read."
+    return _decode(_read_file(file)).image
 
 def read_photo(
-    photo,                  # path, perhaps with a box, or bytes, or an image that is already open
-    size=0,                 # px needed, on each side or `(height, width)`; a large photo is then decoded smaller, which is faster
-) -> Image.Image:           # RGB, upright, read to the last byte
-    "Open a photo as upright RGB."
+    photo,                  # path, perhaps with a box, or bytes, or an open image
+    size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
+) -> Image.Image:           # RGB, upright; at least `size` where the photo is, a JPEG no larger than needed
+    "Open a photo as upright RGB; raise `JobError` with the reason if that is impossible."
     try:
         if isinstance(photo, Image.Image): return _upright_rgb(_decode_other(photo.copy(), 0), _orientation_of(photo))
-        if isinstance(photo, bytes): return _decode(photo, size)[0]
+        if isinstance(photo, bytes): return _decode(photo, size).image
         file, (box, outlines) = _photo_file(photo), _photo_box(photo)
         if box: return _cut_out(_read_whole(file, _file_state(file)), box, outlines)
-        return _decode(_read_file(file), size)[0]
+        return _decode(_read_file(file), size).image
     except Exception as e: raise JobError(_reason_of(e)) from None

@@ -1,4 +1,4 @@
-"""A part of a photo: boxes and outlines in a path.
+"""Boxes and outlines, written behind the path of a photo.
 
 Docs: https://fishlearn.github.io/fishlearn/data/regions.html.md"""
 
@@ -8,7 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/data/regions.html.md"""
 __all__ = []
 
 # %% ../../nbs/data/regions.ipynb #8d9445dd
-import os, re
+import os
+import re
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -19,8 +21,8 @@ _FRAGMENT = re.compile(r"(.*)#xywh=(\d+),(\d+),(\d+),(\d+)(?:&outline=([\d,;]+))
 
 def _match_box(
     photo,          # path, perhaps with `#xywh=…`
-):                  # match of `_FRAGMENT`, or None; a file may really be called so
-    "Take a path apart, if it means a part of a photo."
+) -> re.Match | None:
+    "The parts of a path that means a part of a photo; None for a whole photo."
     match = _FRAGMENT.fullmatch(str(photo))
     return match if match and not os.path.exists(str(photo)) else None
 
@@ -31,26 +33,41 @@ def _photo_file(
     match = _match_box(photo)
     return match[1] if match else str(photo)
 
+# %% ../../nbs/data/regions.ipynb #65a85116
+class _Region(NamedTuple):
+    "A part of a photo."
+    box: tuple | None       # `(x, y, width, height)`, px; None for the whole photo
+    outlines: list          # of lists of x, y, x, y, …, px; empty to keep the background
+
 def _photo_box(
     photo,          # path, perhaps with `#xywh=…`
-) -> tuple:         # `(x, y, width, height)` in px, and a list of outlines; `(None, [])` for a whole photo
+) -> _Region:
     "The part of the photo that a path means."
     match = _match_box(photo)
-    if not match: return None, []
+    if not match: return _Region(None, [])
     outlines = [[int(v) for v in part.split(",")] for part in (match[6] or "").split(";") if part]
-    return tuple(map(int, match.groups()[1:5])), outlines
+    return _Region(tuple(map(int, match.groups()[1:5])), outlines)
 
 # %% ../../nbs/data/regions.ipynb #272b2785
+def _fill_outlines(
+    im: Image.Image,    # part of a photo
+    corner: tuple,      # x and y of its upper left corner in the photo, px
+    outlines: list,     # lists of x, y, x, y, … in the photo, px
+) -> Image.Image:       # same size, white outside the outlines
+    "Make the background white."
+    inside, (x, y) = Image.new("L", im.size), corner
+    for o in outlines:
+        ImageDraw.Draw(inside).polygon([(a - x, b - y) for a, b in zip(o[::2], o[1::2], strict=False)], fill=255)
+    return Image.composite(im, Image.new("RGB", im.size, "white"), inside)
+
 def _cut_out(
     im: Image.Image,    # whole photo, upright
     box: tuple,         # `(x, y, width, height)`, px
-    outlines: list,     # lists of x, y, x, y, …; none to keep the background
+    outlines: list,     # lists of x, y, x, y, …, px; empty to keep the background
 ) -> Image.Image:       # the part of the photo that lies in the box
     "Cut a part out of a photo."
     x, y, w, h = box
-    if x >= im.width or y >= im.height or not w or not h: raise JobError(f"the box {x},{y},{w},{h} lies outside the photo of {im.width}×{im.height}")
+    if x >= im.width or y >= im.height or not w or not h:
+        raise JobError(f"the box {x},{y},{w},{h} lies outside the photo of {im.width}×{im.height} px")
     part = im.crop((x, y, min(x + w, im.width), min(y + h, im.height)))
-    if not outlines: return part
-    inside = Image.new("L", part.size)
-    for o in outlines: ImageDraw.Draw(inside).polygon([(a - x, b - y) for a, b in zip(o[::2], o[1::2])], fill=255)
-    return Image.composite(part, Image.new("RGB", part.size, "white"), inside)
+    return _fill_outlines(part, (x, y), outlines) if outlines else part

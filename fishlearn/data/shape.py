@@ -1,4 +1,4 @@
-"""How high and how wide the pictures of a network should be, from the photos themselves.
+"""The height and width of a network's input, chosen from the photos themselves.
 
 Docs: https://fishlearn.github.io/fishlearn/data/shape.html.md"""
 
@@ -8,31 +8,34 @@ Docs: https://fishlearn.github.io/fishlearn/data/shape.html.md"""
 __all__ = ['median_aspect', 'input_shape']
 
 # %% ../../nbs/data/shape.ipynb #630c0305
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from .reading import _open_image, _orientation_of, _reason_of
 from .regions import _photo_box, _photo_file
+from .table import _usable
 from ..errors import JobError
 
 # %% ../../nbs/data/shape.ipynb #5a6c5a69
 def _photo_size(
     photo: str,     # path, perhaps with a box
 ) -> tuple:         # width and height, px, of the upright photo
-    "The size of a photo, from no more than its head."
-    if box := _photo_box(photo)[0]: return box[2:]
+    "The size of a photo, from its header only."
+    if box := _photo_box(photo).box: return box[2:]
     try:
         with _open_image(_photo_file(photo)) as im:
-            turned = (im.format != "PNG" or "exif" in im.info) and _orientation_of(im) > 4
-            return im.size[::-1] if turned else im.size
+            swapped = (im.format != "PNG" or "exif" in im.info) and _orientation_of(im) > 4
+            return im.size[::-1] if swapped else im.size
     except Exception as e: raise JobError(_reason_of(e)) from None
 
 # %% ../../nbs/data/shape.ipynb #16ca18d2
 def _some_sizes(
-    paths: list,        # of photos
-    max_photos: int = 300,    # files to open
-) -> list:              # pairs of width and height, px
-    "The sizes of some photos, evenly from all of them."
+    paths: list,            # of photos
+    max_photos: int = 300,  # files to open
+) -> list:                  # pairs of width and height, px
+    "The sizes of some photos, evenly spaced over all of them."
     found = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(max_photos, len(paths))).astype(int)):
         try: found.append(_photo_size(paths[i]))
@@ -41,11 +44,12 @@ def _some_sizes(
 
 def median_aspect(
     table: pd.DataFrame,    # photo table
-) -> float:                 # width / height; 1 where no photo tells
+) -> float:                 # width / height; 1 if no size is known
     "The median shape of the usable photos."
-    rows = table[table.status == "ok"]
-    known = rows.dropna(subset=["width", "height"]) if {"width", "height", "sha256"} <= set(rows) else rows[:0]
-    sizes = known[["width", "height"]].to_numpy(float) if len(known) else np.array(_some_sizes(rows.path.tolist()), float).reshape(-1, 2)
+    rows = _usable(table)
+    checked = {"width", "height", "sha256"} <= set(rows)
+    sizes = rows[["width", "height"]].dropna().to_numpy(float) if checked else np.zeros((0, 2))
+    if not len(sizes): sizes = np.array(_some_sizes(rows.path.tolist()), float).reshape(-1, 2)
     return float(np.median(sizes[:, 0] / sizes[:, 1])) if len(sizes) else 1.
 
 # %% ../../nbs/data/shape.ipynb #d4418b4c
@@ -60,12 +64,18 @@ def input_shape(
     return tuple(max(step, step * round(side / step)) for side in (size / root, size * root))
 
 # %% ../../nbs/data/shape.ipynb #35779109
+class _InputShape(NamedTuple):
+    "The input shape of a network."
+    size: tuple             # height and width, px
+    message: str            # for the user; empty if there is nothing to report
+
 def _shape_for(
     table: pd.DataFrame,    # photo table
     size,                   # side of a square with as many pixels, or a fixed `(height, width)`, px
-) -> tuple:                 # `(height, width)`, px, and a sentence, empty if there is nothing to say
+) -> _InputShape:
     "The shape in which a network sees these photos."
-    if np.ndim(size): return tuple(size), ""
+    if np.ndim(size): return _InputShape(tuple(size), "")
     aspect = median_aspect(table)
     h, w = input_shape(size, aspect)
-    return (h, w), f"photos are {aspect:.2f} times as wide as high on the median: the network sees {w}×{h} px" if h != w else ""
+    message = f"the median photo is {aspect:.2f} times as wide as high: the network sees {w}×{h} px"
+    return _InputShape((h, w), message if h != w else "")

@@ -1,4 +1,4 @@
-"""Summaries of a photo table in a few lines of text.
+"""A few lines of text: which species there are, how many photos each has, and what was left out and why.
 
 Docs: https://fishlearn.github.io/fishlearn/data/summary.html.md"""
 
@@ -14,64 +14,84 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .table import species_counts
+from .table import _usable, species_counts
 
 # %% ../../nbs/data/summary.ipynb #969376bd
+def _short_path(
+    path: str,      # of a photo
+) -> str:           # the same without an outline
+    "Shorten a path for people."
+    return path.split("&outline=")[0]
+
 def _escape_label(
-    text,           # a name
-) -> str:           # for matplotlib, which takes what stands between dollars for mathematics
-    "A name as a label of a picture."
+    text,           # the name of a species
+) -> str:           # the name for Matplotlib
+    "Escape dollar signs, which mark mathematics in Matplotlib."
     return str(text).replace("$", r"\$")
 
+# %% ../../nbs/data/summary.ipynb #e8c44162
 def _common_folder(
-    paths,          # posix paths
-) -> str:           # a folder, or "" where there is none
-    "The folder that paths have in common."
+    paths,          # POSIX paths
+) -> str:           # a folder, or "" if there is none
+    "The folder that contains all paths."
     try: return os.path.commonpath([os.path.dirname(p) for p in paths])
     except ValueError: return ""
 
-def _short_path(
-    path: str,      # of a photo
-) -> str:           # the same without an outline, which can be long
-    "A path for people."
-    return path.split("&outline=")[0]
+def _example_names(
+    paths: list,    # of the photos of one species
+    home: str,      # folder that contains all photos, or ""
+    samples: int,   # how many to name
+) -> list:          # short names
+    "Name a few photos, spread evenly over the list."
+    chosen = np.unique(np.linspace(0, len(paths) - 1, samples).astype(int))
+    some = [os.path.relpath(paths[i], home) if home else paths[i] for i in chosen]
+    folder = os.path.dirname(some[0])
+    same = lambda p: os.path.dirname(p) == folder and p != some[0]
+    return [_short_path(os.path.basename(p) if same(p) else Path(p).as_posix()) for p in some]
 
 # %% ../../nbs/data/summary.ipynb #1f039213
 def _species_summary(
     table: pd.DataFrame,    # usable rows of the photo table
     show: int = 40,         # species to name
-    samples: int = 3,       # paths to show of each
-) -> list:                  # one line a species
-    "Every species with its count and some of its photos."
+    samples: int = 3,       # photos to name of each
+) -> list:                  # one line per species
+    "List every species with its count and some of its photos."
     counts, home = species_counts(table), _common_folder(table.path)
     wide, lines = max(map(len, counts.columns[:show])), []
     for species in counts.columns[:show]:
         paths = table.path[counts[species] == 1].tolist()
-        some = [os.path.relpath(paths[i], home) if home else paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, samples).astype(int))]
-        names = [Path(p).as_posix() if os.path.dirname(p) != os.path.dirname(some[0]) or p == some[0] else os.path.basename(p) for p in some]
-        lines.append(f"  {species:{wide}} {len(paths):>5}  {', '.join(map(_short_path, names))}")
-    return lines + [f"  and {len(counts.columns) - show} more species"] * (len(counts.columns) > show)
+        names = ", ".join(_example_names(paths, home, samples))
+        lines.append(f"  {species:{wide}} {len(paths):>5}  {names}")
+    more = len(counts.columns) - show
+    return lines + [f"  and {more} more species"] * (more > 0)
 
+# %% ../../nbs/data/summary.ipynb #61af5d18
 def _left_out_summary(
     table: pd.DataFrame,    # photo table
-    show: int = 3,          # photos to name a reason
-) -> list:                  # one line a reason
-    "Why photos are left out, and which."
+    show: int = 3,          # photos to name per reason
+) -> list:                  # one line per reason
+    "List why photos are left out, and which."
     lines = []
     for reason, rows in table[table.status != "ok"].groupby("reason", sort=False):
         more = f" and {len(rows) - show} more" if len(rows) > show else ""
-        lines.append(f"  {reason}: {', '.join(_short_path(p or '?') for p in rows.path[:show])}{more}")
+        names = ", ".join(_short_path(p or "?") for p in rows.path[:show])
+        lines.append(f"  {reason}: {names}{more}")
     return lines
 
 # %% ../../nbs/data/summary.ipynb #897ff662
 def photos_summary(
     table: pd.DataFrame,    # photo table
     show: int = 40,         # species to name
-) -> str:                   # some lines
-    "What was understood, and what was left out and why."
-    ok, masks, bad = table[table.status == "ok"], table[table.status == "mask"], table[~table.status.isin(["ok", "mask"])]
-    lines = [f"{len(ok)} photos" + (f" of {species_counts(ok).shape[1]} species" if len(ok) else "") + (f", {len(bad)} left out" if len(bad) else "")]
+) -> str:                   # several lines
+    "Summarize a photo table: species, counts, examples, and what is left out and why."
+    ok, masks = _usable(table), table[table.status == "mask"]
+    bad = table[~table.status.isin(["ok", "mask"])]
+    species = f" of {species_counts(ok).shape[1]} species" if len(ok) else ""
+    lines = [f"{len(ok)} photos{species}" + (f", {len(bad)} left out" if len(bad) else "")]
     if len(ok): lines += _species_summary(ok, show)
-    if len(masks): lines.append(f"{len(masks)} masks kept apart, {int(ok['mask'].notna().sum())} photos have one")
-    if ok["set"].nunique() > 1: lines.append("in several sets, which may show the same animals: " + ", ".join(f"{s} ({n})" for s, n in ok["set"].value_counts().items()))
+    if len(masks):
+        lines.append(f"{len(masks)} masks kept apart, {int(ok['mask'].notna().sum())} photos have one")
+    if ok["set"].nunique() > 1:
+        sets = ", ".join(f"{s} ({n})" for s, n in ok["set"].value_counts().items())
+        lines.append(f"in several sets, which may show the same animals: {sets}")
     return "\n".join(lines + (["left out:"] + _left_out_summary(bad) if len(bad) else []))

@@ -1,4 +1,4 @@
-"""The photo table: one row a photo, and never a row lost without a reason.
+"""One row per photo, and a reason in every row that cannot be used.
 
 Docs: https://fishlearn.github.io/fishlearn/data/table.html.md"""
 
@@ -9,22 +9,18 @@ __all__ = ['SEPARATOR', 'species_counts', 'leave_out']
 
 # %% ../../nbs/data/table.ipynb #362d5e3f
 import os
-from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .inspect import _FACTS
-from ..errors import ArgumentError
+from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/data/table.ipynb #37295d3f
 def _clean_cell(
-    value,          # a cell of somebody's table
-):                  # text without outer spaces, or None
-    "A cell as text; None where there is nothing in it."
+    value,          # a cell of any table
+) -> str | None:    # text without outer spaces, or None
+    "Convert a cell to text, or to None if there is nothing in it."
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)): return None
     if isinstance(value, float) and value.is_integer(): value = int(value)
     return str(value).encode("utf-8", "backslashreplace").decode().strip() or None
@@ -33,15 +29,19 @@ def _clean_cell(
 SEPARATOR = " | "
 
 def _join_species(
-    value,              # a cell: text, or a list
-    delim: str = None,  # what parts the species in a text
-):                      # species parted by `SEPARATOR`, or None
-    "The species of one photo as one label."
-    listed = not isinstance(value, str) and hasattr(value, "__iter__")
-    parts = list(value) if listed else [value] if _clean_cell(value) is None else _clean_cell(value).split(delim or SEPARATOR)
-    if isinstance(value, dict) or any(not pd.api.types.is_scalar(p) for p in parts): raise ArgumentError(f"A label is a name, or a list of names, not {str(value)[:80]!r}.")
-    return SEPARATOR.join(sorted({_clean_cell(p) for p in parts} - {None})) or None
+    value,                      # a cell: text, or a list
+    delim: str | None = None,   # what separates the species in a text; by default `SEPARATOR`
+) -> str | None:                # species in order, separated by `SEPARATOR`; None if there are none
+    "Combine the species of one photo into one label."
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        parts = (_clean_cell(value) or "").split(delim or SEPARATOR)
+    else: parts = list(value)
+    if isinstance(value, dict) or any(not pd.api.types.is_scalar(p) for p in parts):
+        raise ArgumentError(f"A label is a name, or a list of names, not {str(value)[:80]!r}.")
+    names = {name for p in parts if (name := _clean_cell(p))}
+    return SEPARATOR.join(sorted(names)) or None
 
+# %% ../../nbs/data/table.ipynb #8a7d3423
 def _is_multilabel(
     table: pd.DataFrame,    # photo table
 ) -> bool:
@@ -50,55 +50,14 @@ def _is_multilabel(
 
 def species_counts(
     table: pd.DataFrame,    # photo table
-) -> pd.DataFrame:          # 0 or 1, one row a photo, one column a species, sorted
-    "Which species each photo shows."
+) -> pd.DataFrame:          # 0 or 1, one row per photo, one column per species, sorted
+    "Find which species each photo shows."
     one_each = table.label.reset_index(drop=True).str.split(SEPARATOR, regex=False).explode()
     counts = pd.get_dummies(one_each, dtype="uint8")
     return (counts.groupby(level=0).max() if _is_multilabel(table) else counts).set_axis(table.index)
 
-# %% ../../nbs/data/table.ipynb #b42e2819
-def _free_names(
-    names: list,        # names, some perhaps twice
-) -> list:              # the same, a number added where a name is taken
-    "Names that are all different."
-    free = {}
-    for name in names:
-        free[next(n for i in count(1) if (n := name if i == 1 else f"{name} ({i})") not in free)] = None
-    return list(free)
-
-def _connect_cells(
-    cells: pd.DataFrame,    # tidy cells, rows and columns numbered from 0
-) -> tuple:                 # filled cells as `column`, `value`, indexed by row; and the number of each row's part
-    "Which rows hang together by shared values."
-    filled = cells.melt(var_name="column", ignore_index=False).dropna()
-    node = len(cells) + filled.groupby(["column", "value"]).ngroup().to_numpy()
-    size = len(cells) + len(filled)
-    return filled, connected_components(coo_array((np.ones(len(filled)), (filled.index, node)), shape=(size, size)), directed=False)[1][:len(cells)]
-
-def _join_groups(
-    columns: pd.DataFrame,  # columns that say what belongs together, such as trip, site, specimen
-) -> pd.Series:             # one name a row, the same for rows that belong together; None for a row without a value
-    "Join rows that share a value in any of the columns."
-    cells = columns.reset_index(drop=True).set_axis(range(columns.shape[1]), axis=1).map(_clean_cell)
-    filled, part = _connect_cells(cells)
-    values = filled.assign(part=part[filled.index]).sort_values(["column", "value"]).drop_duplicates(["column", "value"])
-    found = values.groupby("part", sort=False).value.agg(["first", "size"])
-    names = _free_names([f"{first} + {n - 1} more" if n > 1 else first for first, n in found.values])
-    joined = cells[0] if cells.shape[1] == 1 else pd.Series(part).map(dict(zip(found.index, names)))
-    return joined.astype(object).where(joined.notna(), None).set_axis(columns.index)
-
 # %% ../../nbs/data/table.ipynb #56c25528
 _COLUMNS = ("path", "label", "group", "split", "status", "reason", "mask", "set")
-
-def leave_out(
-    table: pd.DataFrame,    # photo table
-    which,                  # function of the table: True where a row is to be left out
-    status: str,            # status of these rows
-    reason,                 # their reason: a sentence, or one a row
-) -> pd.DataFrame:          # the table with those rows marked
-    "Mark rows that cannot be used, with the reason; rows already marked stay as they are."
-    rows = (table.status == "ok") & which(table)
-    return table.assign(status=table.status.mask(rows, status), reason=table.reason.mask(rows, reason))
 
 def _usable(
     table: pd.DataFrame,    # photo table
@@ -106,30 +65,65 @@ def _usable(
     "The photos of a table that are in use."
     return table[table.status == "ok"]
 
+def leave_out(
+    table: pd.DataFrame,    # photo table
+    which,                  # function of the table: True where a row is to be left out
+    status: str,            # status of these rows
+    reason,                 # their reason: a sentence, or one per row
+) -> pd.DataFrame:          # the table with those rows marked
+    "Mark rows that cannot be used, with the reason; rows already marked stay as they are."
+    rows = (table.status == "ok") & which(table)
+    status_column = table.status.mask(rows, status)
+    return table.assign(status=status_column, reason=table.reason.mask(rows, reason))
+
+# %% ../../nbs/data/table.ipynb #ad85eb4e
 def _clean_path(
-    path,           # as somebody wrote it
-):                  # posix path without detours, or None
-    "One spelling for every path."
+    path,           # as it was written
+) -> str | None:    # POSIX path without detours, or None
+    "Write every path in one way."
     if _clean_cell(path) is None: return None
     text = str(path).encode("utf-8", "backslashreplace").decode()
     short = os.path.normpath(text)
     if ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text
     return Path(short).as_posix()
 
+# %% ../../nbs/data/table.ipynb #c5241c3b
+_SPLITS = dict(train="train", training="train", valid="valid", val="valid", validation="valid",
+               test="test", testing="test")
+
+def _split_names(
+    column,         # the `split` column of any table
+) -> list:          # `train`, `valid`, `test` or None
+    "Bring the names of splits into one form."
+    names = [text.lower() if (text := _clean_cell(v)) else None for v in column]
+    for name in set(names) - {None}: _check_option(name, _SPLITS, "split")
+    return [_SPLITS[name] if name else None for name in names]
+
 # %% ../../nbs/data/table.ipynb #97eaffcf
+def _tidy_columns(
+    df: pd.DataFrame,       # with some columns of the photo table
+) -> pd.DataFrame:          # all of them, clean, rows numbered from 0
+    "The columns of the photo table in order."
+    table = {}
+    for c in [*_COLUMNS, *(c for c in _FACTS if c in df)]:
+        clean = _clean_path if c in ("path", "mask") else _clean_cell
+        table[c] = pd.Series([clean(v) for v in df[c]] if c in df else None, range(len(df)), object)
+    return pd.DataFrame(table)
+
 def _make_table(
-    df: pd.DataFrame,       # with `path` and `label`; other columns of the photo table if known
-    why_unlabelled="no label",  # reason given to rows without a label, or one a row
-) -> pd.DataFrame:          # the photo table
+    df: pd.DataFrame,           # with `path` and `label`; other columns of the photo table if known
+    why_unlabelled="no label",  # reason given to rows without a label, or one per row
+) -> pd.DataFrame:              # the photo table
     "Bring a DataFrame into the form of the photo table."
-    names = [*_COLUMNS, *(c for c in _FACTS if c in df)]
-    cell = lambda c: _clean_path if c in ("path", "mask") else _clean_cell
-    table = pd.DataFrame({c: pd.Series([cell(c)(v) for v in df[c]] if c in df else None, range(len(df)), object) for c in names})
+    table = _tidy_columns(df)
     table = table.assign(status=table.status.fillna("ok"), reason=table.reason.fillna(""))
-    table = table.assign(**{c: pd.to_numeric(table[c]).astype(object) for c in ("width", "height", "bytes") if c in table})
-    table = table.assign(reason=table.reason.mask((table.status != "ok") & (table.reason == ""), "marked as " + table.status))
+    numbers = [c for c in ("width", "height", "bytes") if c in table]
+    table = table.assign(**{c: pd.to_numeric(table[c]).astype(object) for c in numbers})
+    unexplained = (table.status != "ok") & (table.reason == "")
+    table = table.assign(reason=table.reason.mask(unexplained, "marked as " + table.status))
     table = leave_out(table, lambda t: t.path.isna(), "no path", "no path")
     table = leave_out(table, lambda t: t.label.isna(), "unlabelled", why_unlabelled)
-    multilabel = table.path.map(table[table.status == "ok"].groupby("path").label.nunique()) > 1
-    table = leave_out(table, lambda t: multilabel, "contradictory", "listed with several labels")
-    return leave_out(table, lambda t: t[t.status == "ok"].path.duplicated().reindex(t.index, fill_value=False), "repeated", "listed before")
+    labels = table.path.map(_usable(table).groupby("path").label.nunique())
+    table = leave_out(table, lambda t: labels > 1, "contradictory", "listed with several labels")
+    repeated = _usable(table).path.duplicated().reindex(table.index, fill_value=False)
+    return leave_out(table, lambda t: repeated, "repeated", "listed before")

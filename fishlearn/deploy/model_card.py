@@ -1,4 +1,4 @@
-"""The README of a model folder.
+"""The README of a model folder: what the model is, how good it is, and how to use it.
 
 Docs: https://fishlearn.github.io/fishlearn/deploy/model_card.html.md"""
 
@@ -7,40 +7,110 @@ Docs: https://fishlearn.github.io/fishlearn/deploy/model_card.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/deploy/model_card.ipynb #0ddff329
+# %% ../../nbs/deploy/model_card.ipynb #4763c7a3
 from importlib.metadata import version
 
+from ..data.preprocessing import Preprocessing
+from ..reports.templates import _render_markdown
 
-from ..data.reading import _sides
+# %% ../../nbs/deploy/model_card.ipynb #30ca1205
+_CARD = """
+# {{ name }}
 
-# %% ../../nbs/deploy/model_card.ipynb #661e2b50
-def _card_table(
-    rows: dict,         # `per_species` of the metrics
-) -> str:               # Markdown
-    "Per-species figures as a Markdown table."
-    line = lambda name, r: f"| {name} | {r['precision']:.2f} | {r['recall']:.2f} ({r['recall_ci'][0]:.2f}–{r['recall_ci'][1]:.2f}) | {r['f1']:.2f} | {r['support']} |"
-    return "\n".join(["| species | precision | recall (95 %) | f1 | photos |", "|---|---|---|---|---|"] + [line(n, r) for n, r in rows.items()])
+Tells {{ classes | length }} species apart in photos. Made with fishlearn {{ version }}: backbone {{ arch }}, recipe {{ recipe }}.
+Photos were split by {{ split }}{% if leaks %}; {{ leaks }}{% endif %}.
+{{ shape }}
 
-def _seen_shape(
-    settings: dict,     # of a model
-) -> str:               # a sentence
+## How good it is
+
+{% if metrics %}
+On {{ metrics.n }} held-out photos{% if multilabel %}, each correct only if exactly its species were named{% endif %}:
+accuracy **{{ "%.3f" | format(metrics.accuracy) }}** (95 % confidence interval {{ interval(metrics.accuracy_ci, 3) }}),
+balanced accuracy {{ "%.3f" | format(metrics.balanced_accuracy) }}, macro F1 {{ "%.3f" | format(metrics.macro_f1) }},
+expected calibration error {{ "%.3f" | format(metrics.ece) }}.
+{% if chosen_by %}The best epoch was chosen on the same photos, so these scores are a little optimistic.{% endif %}
+
+
+| species | precision | recall | 95 % interval | F1 | photos |
+|---|---:|---:|---:|---:|---:|
+{% for species, row in metrics.per_species.items() -%}
+| {{ species }} | {{ "%.2f" | format(row.precision) }} | {{ "%.2f" | format(row.recall) }} | {{ interval(row.recall_ci, 2) }} | {{ "%.2f" | format(row.f1) }} | {{ row.support }} |
+{% endfor %}
+{% else %}
+No photo was held out, so this model comes without a score of its own.
+
+{% endif %}
+These scores hold for photos like those it was trained on; they promise nothing for other cameras, waters or species.
+{% if multilabel -%}
+The model names every species that is more likely in the photo than not, perhaps none.
+{% else -%}
+The model always answers with one of its species, even for a photo of something else.
+{% endif %}
+{% for picture in pictures %}
+![{{ picture.rsplit(".", 1)[0] }}]({{ picture }})
+{% endfor %}
+"""
+
+_USAGE = """
+## How to use it
+
+```sh
+fishlearn predict MODEL photo.jpg
+```
+
+```python
+from fishlearn.core import SpeciesModel
+SpeciesModel.load("MODEL").predict(["photo.jpg"])
+```
+
+`MODEL` is the path of this folder. Nothing in it can run code when it is loaded.
+"""
+
+# %% ../../nbs/deploy/model_card.ipynb #1cede7d2
+def _shape_sentence(
+    preprocessing: Preprocessing,   # of a model
+) -> str:                           # a sentence
     "How a model sees photos, in words."
-    h, w = _sides(settings["size"])
-    how = "scaled to fit inside, the rest filled with grey" if settings.get("fit") == "pad" else "squished" if h == w else "stretched to that shape"
-    return f"It sees photos at {w}×{h} px (width × height), {how}."
+    height, width = preprocessing.size
+    how = "stretched to that shape"
+    if preprocessing.resize == "pad": how = "scaled to fit, the rest filled with grey"
+    return f"It sees photos at {width}×{height} px (width × height), {how}."
 
+def _interval(
+    ends: list,     # lower and upper end
+    digits: int,    # after the point
+) -> str:
+    "A confidence interval as text."
+    return "–".join(f"{end:.{digits}f}" for end in ends)
+
+def _metadata(
+    name: str,              # of the model
+    arch: str,              # backbone
+    metrics: dict | None,   # from `Evaluation.metrics`
+):                          # `ModelCardData`
+    "The header of a model card."
+    from huggingface_hub import EvalResult, ModelCardData
+    def result(metric):
+        return EvalResult(task_type="image-classification", dataset_type="imagefolder", dataset_name="held-out photos",
+                          metric_type=metric, metric_value=round(metrics[metric], 4))
+    results = [result(metric) for metric in ("accuracy", "balanced_accuracy", "macro_f1")] if metrics else None
+    return ModelCardData(library_name="fishlearn", pipeline_tag="image-classification", model_name=name,
+                         tags=["fastai", "species", "biology", arch], eval_results=results)
+
+# %% ../../nbs/deploy/model_card.ipynb #1a939c1a
 def _model_card(
-    m,                  # a model
-    name: str,          # name of the folder
-) -> str:               # Markdown
+    name: str,                      # of the model folder
+    classes: list,                  # species
+    preprocessing: Preprocessing,   # how it sees photos
+    settings: dict,                 # how it was trained: `arch`, `recipe`, `split`, perhaps `leaks`, `chosen_by`, `multilabel`
+    metrics: dict | None = None,    # from `Evaluation.metrics`
+    pictures=(),                    # names of picture files
+) -> str:                           # Markdown with a metadata header
     "The README of a model folder."
-    s, e = m.settings, m.metrics
-    multilabel = s.get("several", False)
-    figures = "No photo was held out, so this model comes without a figure of its own." if not e else (
-        f"On {e['n']} held-out photos{', each right only if exactly its species were named' if multilabel else ''}{', by which the best epoch was chosen as well, so that the figures flatter a little' if s.get('chosen_by') else ''}: accuracy **{e['accuracy']:.3f}** (95 % interval {e['accuracy_ci'][0]:.3f}–{e['accuracy_ci'][1]:.3f}), "
-        f"balanced accuracy {e['balanced_accuracy']:.3f}, macro F1 {e['macro_f1']:.3f}, expected calibration error {e['ece']:.3f}.\n\n{_card_table(e['per_species'])}")
-    pictures = "\n".join(f"![{p}]({p})" for p in m.pictures)
-    return (f"# {name}\n\nTells {len(m.classes)} species apart in photos. Made with fishlearn {version('fishlearn')}, backbone {s['arch']}, recipe {s['recipe']}, "
-            f"photos split by {s['split']}{'; ' * bool(s.get('leaks'))}{s.get('leaks') or ''}. {_seen_shape(s)}\n\n## How good\n\n{figures}\n\nThe figures hold for photos like these; they promise nothing for other cameras, waters or species. "
-            f"The model {'names every species it takes for more likely there than not, perhaps none' if multilabel else 'always answers with one of its species, also when shown something else'}.\n\n{pictures}\n\n## How to use\n\n"
-            f"```\nfishlearn predict {name} photo.jpg\n```\n\n```python\nfrom fishlearn.core import SpeciesModel\nSpeciesModel.load(\"{name}\").predict([\"photo.jpg\"])\n```\n")
+    from huggingface_hub import ModelCard
+    defaults = dict(leaks="", chosen_by=None, multilabel=False, recipe="", split="")
+    text = _render_markdown(_CARD, name=name, classes=classes, shape=_shape_sentence(preprocessing), metrics=metrics,
+                            pictures=list(pictures), version=version("fishlearn"), interval=_interval,
+                            **defaults | {k: settings[k] for k in (*defaults, "arch") if k in settings})
+    header = _metadata(name, settings["arch"], metrics).to_yaml()
+    return str(ModelCard(f"---\n{header}\n---\n{text.strip()}\n{_USAGE}"))

@@ -1,4 +1,4 @@
-"""The model folder: something another person can open in five years.
+"""A folder of plain files that another person can open safely, on another system, in five years.
 
 Docs: https://fishlearn.github.io/fishlearn/deploy/model_folder.html.md"""
 
@@ -12,18 +12,19 @@ import json, os, platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..cache import _weights_hash
-from ..data.photos import read_table
-from .model_card import _model_card
+from ..data.tables import read_table
+from ..data.preprocessing import Preprocessing
+from ..data.table import _usable
 from ..errors import ArgumentError, JobError
 from ..files import _write_folder
-from ..models.engines import write_graph
 
 # %% ../../nbs/deploy/model_folder.ipynb #d31c1b53
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _FILES = ("model.safetensors", "model.onnx", "species.json", "history.csv", "photos.csv", "README.md")
 
 # %% ../../nbs/deploy/model_folder.ipynb #f7d33409
@@ -31,43 +32,48 @@ _FILES = ("model.safetensors", "model.onnx", "species.json", "history.csv", "pho
 class _ModelFiles:
     "Everything a model folder holds."
     classes: list                   # species, in the order of the outputs
-    settings: dict                  # `arch`, `size` (height and width), `fit`, `mean`, `std`, and how it was trained
-    metrics: dict = field(default=None, repr=False)             # figures on held-out photos, if any
-    photos: pd.DataFrame = field(default=None, repr=False)      # photo table
-    history: pd.DataFrame = field(default=None, repr=False)     # one row a training epoch or stage
-    pictures: dict = field(default_factory=dict, repr=False)    # file name → matplotlib figure
-    folder: Path = None             # where it was loaded from
-    trained: object = field(default=None, repr=False)           # the network, once it is in memory
-    measured: str = field(default=None, repr=False)             # hash of the weights that `metrics` were measured on
+    preprocessing: Preprocessing    # how photos become its input
+    settings: dict                  # `arch`, `multilabel`, and how it was trained
+    metrics: dict | None = field(default=None, repr=False)              # scores on held-out photos
+    photos: pd.DataFrame | None = field(default=None, repr=False)       # photo table
+    history: pd.DataFrame | None = field(default=None, repr=False)      # one row per epoch or stage
+    pictures: dict = field(default_factory=dict, repr=False)            # file name → matplotlib figure
+    folder: Path | None = None      # where it was loaded from
+    trained: Any = field(default=None, repr=False)                   # the network, once it is in memory
+    measured: str | None = field(default=None, repr=False)              # hash of the weights that were evaluated
 
     @property
     def net(self):
         "The PyTorch network, `nn.Sequential(body, head)`."
-        if self.trained is None: self.trained = _load_net(self.folder, self.settings["arch"], len(self.classes), self.settings.get("mirror", False))
+        if self.trained is None:
+            arch, mirror = self.settings["arch"], self.settings.get("mirror", False)
+            self.trained = _load_net(self.folder, arch, len(self.classes), mirror)
         return self.trained
 
 # %% ../../nbs/deploy/model_folder.ipynb #81202f89
 def _load_net(
-    folder,             # model folder
-    arch: str,          # backbone
-    n_classes: int,     # species
-    mirror: bool = False,   # also look at the mirror image when answering?
-):                      # network in evaluation mode
+    folder,                 # model folder
+    arch: str,              # backbone
+    n_classes: int,         # number of species
+    mirror: bool = False,   # also look at the flipped photo when predicting?
+):                          # network in evaluation mode
     "The network of a model folder."
     from safetensors.torch import load_file
     from fishlearn.models.backbones import create_net
     net, file = create_net(arch, n_classes, mirror), Path(folder) / "model.safetensors"
     try: net.load_state_dict(load_file(file))
-    except Exception as e: raise JobError(f"{file} is missing, damaged or of another model ({type(e).__name__}); copy the model folder again.") from None
+    except Exception as e:
+        raise JobError(f"{file} is missing, damaged or of another model ({type(e).__name__}); "
+                       "copy the model folder again.") from None
     return net.eval()
 
 # %% ../../nbs/deploy/model_folder.ipynb #6e39a601
 def _drop_stale(
-    m: "_ModelFiles",   # changed in place
-) -> bool:              # whether figures were dropped
-    "Drop figures that were measured on other weights."
-    stale = m.metrics is not None and m.measured != _weights_hash(m.net)
-    if stale: m.metrics, m.pictures = None, {}
+    model: _ModelFiles,     # changed in place
+) -> bool:                  # whether scores were dropped
+    "Drop scores that were measured on other weights."
+    stale = model.metrics is not None and model.measured != _weights_hash(model.net)
+    if stale: model.metrics, model.pictures = None, {}
     return stale
 
 # %% ../../nbs/deploy/model_folder.ipynb #cacb811e
@@ -84,7 +90,7 @@ def _relative_paths(
 def _absolute_paths(
     table: pd.DataFrame,    # photo table as written
     folder: Path,           # model folder, absolute
-) -> pd.DataFrame:          # the same with paths that hold from anywhere
+) -> pd.DataFrame:          # the same with absolute paths
     "The photo table as it is read from a model."
     table = table.astype(object).where(table.notna(), None)
     absolute = lambda p: Path(os.path.normpath(folder / p)).as_posix()
@@ -97,51 +103,79 @@ def _versions() -> dict:
     return dict(python=platform.python_version(), **{n: version(n) for n in names})
 
 def _describe(
-    m: _ModelFiles,      # a model
-) -> dict:          # contents of `species.json`
+    model: _ModelFiles,     # a model
+) -> dict:                  # contents of `species.json`
     "The machine-readable description of a model."
-    counts = {} if m.photos is None else m.photos[m.photos.status == "ok"].groupby("split").size().to_dict()
-    return dict(format_version=_FORMAT_VERSION, classes=list(m.classes), **m.settings, photos=counts, metrics=m.metrics, measured=m.measured, versions=_versions())
+    counts = {} if model.photos is None else _usable(model.photos).groupby("split").size().to_dict()
+    return dict(format_version=_FORMAT_VERSION, classes=list(model.classes), preprocessing=model.preprocessing.to_dict(),
+                **model.settings, photos=counts, metrics=model.metrics, measured=model.measured, versions=_versions())
 
 # %% ../../nbs/deploy/model_folder.ipynb #1a6eeafe
 def _save_files(
-    m: _ModelFiles,          # a model
+    model: _ModelFiles,     # a model
     folder,                 # target
     force: bool = False,    # replace a model that is there
 ) -> Path:                  # the target
     "Write a model folder, all or nothing."
     from safetensors.torch import save_file
-    def fill(d):
-        save_file({k: v.detach().cpu().contiguous() for k, v in m.net.state_dict().items()}, d / "model.safetensors")
-        write_graph(m.net, d / "model.onnx", m.settings["size"])
-        (d / "species.json").write_text(json.dumps(_describe(m), indent=1, ensure_ascii=False), encoding="utf-8")
-        if m.history is not None: m.history.to_csv(d / "history.csv", index=False)
-        if m.photos is not None: _relative_paths(m.photos, Path(folder)).to_csv(d / "photos.csv", index=False)
-        for name, figure in m.pictures.items(): figure.savefig(d / name, dpi=110)
-        (d / "README.md").write_text(_model_card(m, Path(folder).name), encoding="utf-8")
+    from fishlearn.deploy.model_card import _model_card
+    from fishlearn.models.engines import write_graph
+    def fill(target):
+        weights = {k: v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
+        save_file(weights, target / "model.safetensors")
+        write_graph(model.net, target / "model.onnx", model.preprocessing.size)
+        description = json.dumps(_describe(model), indent=1, ensure_ascii=False)
+        (target / "species.json").write_text(description, encoding="utf-8")
+        if model.history is not None: model.history.to_csv(target / "history.csv", index=False)
+        if model.photos is not None:
+            _relative_paths(model.photos, Path(folder)).to_csv(target / "photos.csv", index=False)
+        for name, figure in model.pictures.items(): figure.savefig(target / name, dpi=110)
+        card = _model_card(Path(folder).name, model.classes, model.preprocessing, model.settings, model.metrics,
+                           model.pictures)
+        (target / "README.md").write_text(card, encoding="utf-8")
     return _write_folder(folder, fill, force)
+
+# %% ../../nbs/deploy/model_folder.ipynb #0ebfbf1b
+def _upgrade(
+    description: dict,      # of format 1
+) -> dict:                  # of format 2
+    "A description of format 1 as one of format 2."
+    described = dict(description, multilabel=description.get("several", False))
+    values = {new: described.get(old, default) for old, new, default in
+              (("size", "size", None), ("fit", "resize", "squish"), ("mean", "mean", None), ("std", "std", None))}
+    described = {k: v for k, v in described.items() if k not in ("size", "fit", "mean", "std", "several")}
+    return described | dict(preprocessing=values)
+
+_REQUIRED = {1: ("classes", "arch", "size", "mean", "std"), 2: ("classes", "arch", "preprocessing")}
 
 # %% ../../nbs/deploy/model_folder.ipynb #b301e506
 def _read_description(
-    folder,             # model folder
-) -> dict:              # contents of `species.json`
+    folder,                 # model folder
+) -> dict:                  # contents of `species.json`, in the present format
     "Read and check the description of a model."
     file = Path(folder) / "species.json"
     if not file.is_file(): raise ArgumentError(f"{folder} is not a model folder: it has no species.json.")
-    try: d = json.loads(file.read_text(encoding="utf-8"))
+    try: found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError: raise JobError(f"{file} is damaged; copy the model folder again.") from None
-    missing = [k for k in ("format_version", "classes", "arch", "size", "mean", "std") if not isinstance(d, dict) or k not in d]
+    format_version = found.get("format_version") if isinstance(found, dict) else None
+    if isinstance(format_version, int) and format_version > _FORMAT_VERSION:
+        raise JobError(f"{folder} was made by a newer fishlearn (format {format_version}); "
+                       "install the newest one with pip install -U fishlearn.")
+    if format_version not in _REQUIRED: raise JobError(f"{file} lacks format_version; copy the model folder again.")
+    missing = [k for k in _REQUIRED[format_version] if k not in found]
     if missing: raise JobError(f"{file} lacks {', '.join(missing)}; copy the model folder again.")
-    if d["format_version"] > _FORMAT_VERSION: raise JobError(f"{folder} was made by a newer fishlearn (format {d['format_version']}); install the newest one with pip install -U fishlearn.")
-    return d
+    return _upgrade(found) if format_version == 1 else found
+
+_NOT_SETTINGS = ("format_version", "classes", "preprocessing", "metrics", "measured", "photos", "versions")
 
 def _load_files(
-    folder,             # model folder
+    folder,                 # model folder
 ) -> _ModelFiles:
     "Read a model folder; nothing in it can run."
-    d, folder = _read_description(folder), Path(folder).resolve()
+    found, folder = _read_description(folder), Path(folder).resolve()
     photos = read_table(folder / "photos.csv") if (folder / "photos.csv").is_file() else None
+    if photos is not None: photos = _absolute_paths(photos.assign(reason=photos.reason.fillna("")), folder)
     history = pd.read_csv(folder / "history.csv") if (folder / "history.csv").is_file() else None
-    settings = {k: v for k, v in d.items() if k not in ("format_version", "classes", "metrics", "measured", "photos", "versions")}
-    return _ModelFiles(d["classes"], settings, d.get("metrics"), photos if photos is None else _absolute_paths(photos.assign(reason=photos.reason.fillna("")), folder),
-                      history, folder=folder, measured=d.get("measured"))
+    settings = {k: v for k, v in found.items() if k not in _NOT_SETTINGS}
+    return _ModelFiles(found["classes"], Preprocessing.from_dict(found["preprocessing"]), settings, found.get("metrics"),
+                       photos, history, folder=folder, measured=found.get("measured"))

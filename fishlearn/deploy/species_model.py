@@ -1,4 +1,4 @@
-"""A trained classifier: predict, evaluate, save, load.
+"""`SpeciesModel`: identify photos, evaluate on others, save and load, and hold the fastai Learner.
 
 Docs: https://fishlearn.github.io/fishlearn/deploy/species_model.html.md"""
 
@@ -11,108 +11,143 @@ __all__ = ['SpeciesModel']
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
 
 from ..cache import _weights_hash
 from ..data.photos import photo_table
-from ..data.reading import photo_pixels
 from ..data.regions import _photo_file
 from ..data.summary import photos_summary
-from ..data.table import _is_multilabel, leave_out, species_counts
-from .model_folder import _ModelFiles, _drop_stale, _load_files, _save_files
-from .predict import _answer_table, _list_photos, _predict_photos, _sigmoid, _softmax
+from ..data.table import _is_multilabel, _usable, leave_out, species_counts
+from .model_folder import _drop_stale, _load_files, _ModelFiles, _save_files
+from .predict import (PhotoProbabilities, _answer_table, _list_photos, _predict_photos, _sigmoid,
+                                      _softmax)
 from ..errors import ArgumentError, JobError, _check_option
+from ..messages import logger
 from ..models.engines import graph_engine, torch_engine
 
 # %% ../../nbs/deploy/species_model.ipynb #b9efde9a
 @dataclass
-class SpeciesModel(_ModelFiles):
-    "A trained classifier: predicts, evaluates, saves, and holds the fastai Learner."
-    evaluation: object = field(default=None, repr=False)    # `Evaluation` on the held-out photos of its own training
-    learner: object = field(default=None, repr=False)       # the fastai `Learner` behind `learn`, once there is one
-    engine: object = field(default=None, repr=False)        # the opened graph of a loaded model
-    precision: str = field(default="float32", repr=False)   # a loaded model answers in
+class _Predicting(_ModelFiles):
+    "A model that identifies photos."
+    evaluation: Any = field(default=None, repr=False)       # `Evaluation` on the held-out photos of its training
+    learner: Any = field(default=None, repr=False)          # the fastai `Learner` behind `learn`, once there is one
+    engine: Any = field(default=None, repr=False)           # the opened graph of a loaded model
+    precision: str = field(default="float32", repr=False)   # in which a loaded model predicts
 
     @property
-    def several(self):
+    def multilabel(self) -> bool:
         "Whether a photo may show several species."
-        return self.settings.get("several", False)
+        return self.settings.get("multilabel", False)
 
-# %% ../../nbs/deploy/species_model.ipynb #1c31eb21
-@patch
-def probabilities(self: SpeciesModel,
-    photos: list,           # paths, or whatever `read` reads
-    read=None,              # function from photo to pixels; by default decodes the photo
-) -> tuple:                 # a list of arrays of shape (species,), None where unreadable; and of reasons
-    "Probabilities of all species."
-    size, mean, std, fit = (*(self.settings[k] for k in ("size", "mean", "std")), self.settings.get("fit", "squish"))
-    if self.trained is None and self.engine is None and (self.folder / "model.onnx").is_file(): self.engine = graph_engine(self.folder / "model.onnx", precision=self.precision)
-    if self.trained is None and self.engine: engine = self.engine
-    else:
+    def _engine(self):
+        "What runs the network: the graph of a loaded model, else PyTorch."
+        graph = self.folder / "model.onnx" if self.folder else None
+        if self.trained is None and self.engine is None and graph and graph.is_file():
+            self.engine = graph_engine(graph, precision=self.precision)
+        if self.trained is None and self.engine: return self.engine
         from fishlearn.models.hardware import best_device
-        engine = torch_engine(self.net, best_device())
-    return _predict_photos(engine, photos, read or (lambda p: photo_pixels(p, size, fit)), mean, std, multilabel=self.multilabel)
+        return torch_engine(self.net, best_device())
 
-@patch
-def predict(self: SpeciesModel,
-    photos,                 # a path, a folder, a csv, a COCO json, an open image, a table with `path`, or a list of these
-    top: int = 5,           # answers to name, the first among them
-) -> pd.DataFrame:          # `path`, `species`, `probability`, `alternatives`, `reason`
-    "Name the species in photos."
-    paths = _list_photos(photos)
-    return _answer_table(*self.probabilities(paths), paths, self.classes, top, self.multilabel)
+    def probabilities(self,
+        photos: list,               # paths or open images
+    ) -> PhotoProbabilities:        # `probabilities` and `reasons`, one per photo
+        "Probabilities of all species."
+        return _predict_photos(self._engine(), photos, self.preprocessing, multilabel=self.multilabel)
+
+    def predict(self,
+        photos,                     # a path, a folder, a CSV or COCO file, an open image, a table, or a list of these
+        top: int = 5,               # answers to name, the first among them
+    ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
+        "Identify the species in photos."
+        paths = _list_photos(photos)
+        return _answer_table(self.probabilities(paths), paths, self.classes, top, self.multilabel)
 
 # %% ../../nbs/deploy/species_model.ipynb #7f4b4036
-@patch(as_prop=True)
-def learn(self: SpeciesModel):
-    "The fastai Learner over the same weights."
-    if self.learner is None:
-        from fishlearn.models.hardware import best_device
-        from fishlearn.train.loaders import _remaining_loaders
-        from fishlearn.train.learner import wrap_learner
-        size, mean, std = (self.settings[k] for k in ("size", "mean", "std"))
-        dls = _remaining_loaders(self.photos, size, self.classes, mean, std, self.settings.get("fit", "squish"), device=best_device(), multilabel=self.multilabel)
-        if dls.train.items.path.iloc[0] == "grey sheet": print("None of the training photos are here: this Learner can predict, but has nothing to train on.")
-        self.learner = wrap_learner(self.net, dls)
-    return self.learner
+class _Learning(_Predicting):
+    "A model that holds a fastai Learner."
+    @property
+    def learn(self):
+        "The fastai Learner over the same weights."
+        if self.learner is None:
+            from fishlearn.models.hardware import best_device
+            from fishlearn.train.learner import wrap_learner
+            from fishlearn.train.loaders import _remaining_loaders
+            dls = _remaining_loaders(self.photos, self.preprocessing, self.classes, device=best_device(),
+                                     multilabel=self.multilabel)
+            if dls.train.items.path.iloc[0] == "grey sheet":
+                logger.warning("None of the training photos are here: this Learner can predict, but it can't be trained.")
+            self.learner = wrap_learner(self.net, dls)
+        return self.learner
 
 # %% ../../nbs/deploy/species_model.ipynb #e1b45e43
-def _trained_on(
-    model: SpeciesModel,    # a model that knows its photos
-    paths: list,            # photos
-) -> int:                   # how many of them are byte for byte photos of the training
-    "Count photos that the model has seen in training."
-    if model.photos is None or "sha256" not in model.photos: return 0
-    known = set(model.photos.sha256[model.photos.split == "train"].dropna())
-    files = {_photo_file(p) for p in paths}
-    return sum(hashlib.sha256(Path(f).read_bytes()).hexdigest() in known for f in files if Path(f).is_file())
+class _Evaluating(_Learning):
+    "A model that can be evaluated on photos whose species is known."
+    def _count_trained(self,
+        paths,              # of photos
+    ) -> int:               # how many of them are byte for byte photos of the training
+        "Count photos that the model has seen in training."
+        if self.photos is None or "sha256" not in self.photos: return 0
+        known = set(self.photos.sha256[self.photos.split == "train"].dropna())
+        files = {_photo_file(p) for p in paths}
+        return sum(hashlib.sha256(Path(f).read_bytes()).hexdigest() in known for f in files if Path(f).is_file())
 
-@patch
-def evaluate(self: SpeciesModel,
-    photos,                 # a folder, a csv, tsv or parquet file, a COCO json, a DataFrame, or a list of paths
-    label=None,             # folder: pattern or function; table: column; list: labels
-    path: str = "path",     # table: column with the path
-    label_delim: str = None,    # what parts several species in a label (default: as in the training)
-):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
-    "Figures on photos whose species is known."
+    def _known_photos(self,
+        table: pd.DataFrame,    # photo table
+    ) -> pd.DataFrame:          # without the species the model does not know
+        "The photos of a table that this model can be evaluated on."
+        if _is_multilabel(table) and not self.multilabel:
+            raise ArgumentError("Some photos show several species, and the model names one per photo; "
+                                "train a model with label_delim, or leave these photos out.")
+        strange = species_counts(table).drop(columns=self.classes, errors="ignore").any(axis=1)
+        return leave_out(table, lambda t: strange, "unknown", "the model does not know this species")
+
+    def evaluate(self,
+        photos,                 # a folder, a CSV, TSV or parquet file, a COCO file, a DataFrame, or a list of paths
+        label=None,             # folder: pattern or function; table: column; list: labels
+        path: str = "path",     # table: column with the path
+        label_delim: str | None = None,     # what separates several species in a label; by default as in training
+    ):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
+        "Scores on photos whose species is known."
+        from fishlearn.evaluation.multilabel import evaluate_table
+        coco = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
+        delim = label_delim or (None if coco else self.settings.get("label_delim"))
+        table = self._known_photos(photo_table(photos, label, path, label_delim=delim))
+        paths = _usable(table).path.tolist()
+        found, reasons = self.probabilities(paths)
+        bad = dict(zip(paths, reasons))
+        table = leave_out(table, lambda t: t.path.map(bad).fillna("") != "", "unreadable", table.path.map(bad))
+        logger.info(photos_summary(table))
+        rows = _usable(table)
+        if seen := self._count_trained(rows.path):
+            logger.warning(f"{seen} of these photos were used for training, so the scores are too optimistic.")
+        if rows.empty:
+            raise JobError(f"None of the {len(table)} photos can be evaluated; the first one: {table.reason.iloc[0]}.")
+        probabilities = [p for p in found if p is not None]
+        return evaluate_table(probabilities, rows, self.classes, self.multilabel, table[table.status != "ok"])
+
+# %% ../../nbs/deploy/species_model.ipynb #f6863b11
+def _holdout_evaluation(
+    model: _Evaluating,     # just trained
+):                          # `Evaluation` on the test photos, else on the validation photos, else None
+    "Evaluate a model on photos it was not trained on, from features that are already there."
     from fishlearn.evaluation.multilabel import evaluate_table
-    plain = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
-    table = photo_table(photos, label, path, label_delim=label_delim or (None if plain else self.settings.get("label_delim")))
-    if _is_multilabel(table) and not self.multilabel: raise ArgumentError("Some photos show several species, and the model names one a photo; train a model with label_delim, or leave these photos out.")
-    strange = species_counts(table).drop(columns=self.classes, errors="ignore").any(axis=1)
-    table = leave_out(table, lambda t: strange, "unknown", "the model does not know this species")
-    paths = table.path[table.status == "ok"].tolist()
-    found, reasons = self.probabilities(paths)
-    bad = dict(zip(paths, reasons))
-    table = leave_out(table, lambda t: t.path.map(bad).fillna("") != "", "unreadable", table.path.map(bad))
-    print(photos_summary(table))
-    rows = table[table.status == "ok"]
-    if seen := _trained_on(self, rows.path): print(f"Take care: {seen} of these photos were trained on, so the figures flatter.")
-    if rows.empty: raise JobError(f"None of the {len(table)} photos can be evaluated; the first one: {table.reason.iloc[0]}.")
-    return evaluate_table([p for p in found if p is not None], rows, self.classes, self.multilabel, table[table.status != "ok"])
+    from fishlearn.train.features import photo_logits
+    if (table := model.photos) is None: return None
+    rows = table[table.split == ("test" if (table.split == "test").any() else "valid")]
+    if rows.empty: return None
+    p = (_sigmoid if model.multilabel else _softmax)(photo_logits(model.learner, rows))
+    return evaluate_table(list(p), rows, model.classes, model.multilabel)
+
+def _evaluate_holdout(
+    model: _Evaluating,     # changed in place
+):
+    "Give a model the scores of its held-out photos; one of several processes does it."
+    from fishlearn.processes import _local_only
+    with _local_only(): model.evaluation = _holdout_evaluation(model)
+    if model.evaluation: model.metrics, model.measured = model.evaluation.metrics(), _weights_hash(model.net)
 
 # %% ../../nbs/deploy/species_model.ipynb #64d8bfe3
 def _identified_sheet(
@@ -120,58 +155,48 @@ def _identified_sheet(
     n: int = 15,        # photos
     seed: int = 0,      # which
 ):                      # matplotlib figure
-    "Held-out photos with answer and probability, green where right."
+    "Held-out photos with answer and probability, drawn at random."
     from fishlearn.evaluation.interpret import photo_sheet
     order = np.random.default_rng(seed).permutation(len(e.paths))
-    pick, right, answers, actual = [i for i in order if Path(_photo_file(e.paths[i])).is_file()][:n], e.right, e.answers, e.actual
-    text = lambda i: f"{answers[i][0]}\n{answers[i][1]:.2f}" + ("" if right[i] else f", is {actual[i]}")
-    return photo_sheet([e.paths[i] for i in pick], [text(i).replace(" | ", "\n") for i in pick], ["darkgreen" if right[i] else "crimson" for i in pick])
+    pick = [i for i in order if Path(_photo_file(e.paths[i])).is_file()][:n]
+    right, answers, actual = e.right, e.answers, e.actual
+    def title(i):
+        mark = "✓" if right[i] else "✗"
+        text = f"{mark} {answers[i][0]}\n{answers[i][1]:.2f}" + ("" if right[i] else f", is {actual[i]}")
+        return text.replace(" | ", "\n")
+    colours = ["darkgreen" if right[i] else "crimson" for i in pick]
+    sheet = photo_sheet([e.paths[i] for i in pick], [title(i) for i in pick], colours)
+    sheet.suptitle(f"{len(pick)} of {len(order)} held-out photos, drawn at random", fontsize=9)
+    return sheet
 
-def _plot_training(
-    history: pd.DataFrame,  # one row an epoch
-):                          # matplotlib figure
-    "Losses, metrics and learning rate of a training."
-    from fishlearn.callbacks.logs import plot_history
-    return plot_history(history)
+# %% ../../nbs/deploy/species_model.ipynb #fc3fbef2
+class SpeciesModel(_Evaluating):
+    "A trained classifier: identifies photos, evaluates, saves, and holds the fastai Learner."
+    def _draw_pictures(self):
+        "Draw what the model folder shows of the training."
+        from fishlearn.callbacks.logs import plot_history
+        if self.evaluation is not None:
+            self.pictures = self.evaluation.pictures | {"identified.jpg": _identified_sheet(self.evaluation)}
+        if self.history is not None and len(self.history) > 1:
+            self.pictures = self.pictures | {"training.png": plot_history(self.history)}
 
-@patch
-def save(self: SpeciesModel,
-    folder,                 # model folder to write
-    force: bool = False,    # replace a model that is there
-) -> Path:                  # the folder
-    "Write the model folder, all or nothing."
-    if _drop_stale(self):
-        self.evaluation = None
-        print("The weights have changed since the figures were measured, so the model is saved without figures; measure it again with evaluate.")
-    if self.evaluation is not None: self.pictures = self.evaluation.pictures | {"identified.jpg": _identified_sheet(self.evaluation)}
-    if self.history is not None and len(self.history) > 1: self.pictures = self.pictures | {"training.png": _plot_training(self.history)}
-    return _save_files(self, folder, force)
+    def save(self,
+        folder,                 # model folder to write
+        force: bool = False,    # replace a model that is there
+    ) -> Path:                  # the folder
+        "Write the model folder, all or nothing."
+        if _drop_stale(self):
+            self.evaluation = None
+            logger.warning("The weights have changed since the model was evaluated, so it is saved without scores; "
+                           "measure them again with evaluate.")
+        self._draw_pictures()
+        return _save_files(self, folder, force)
 
-@patch(cls_method=True)
-def load(cls: SpeciesModel,
-    folder,                 # model folder
-    precision: str = "float32",     # to answer in, or `bfloat16` (needs `fishlearn[fast]`)
-):                          # `SpeciesModel`
-    "Open a model folder; nothing in it can run."
-    return cls(**vars(_load_files(folder)), precision=_check_option(precision, ["float32", "bfloat16"], "precision"))
-
-# %% ../../nbs/deploy/species_model.ipynb #f6863b11
-def _held_out(
-    model: SpeciesModel,    # just trained
-):                          # `Evaluation` on the test photos, else the validation photos, else None
-    "Evaluate a model on the photos it was not trained on."
-    from fishlearn.train.features import photo_logits
-    from fishlearn.evaluation.multilabel import evaluate_table
-    table = model.photos
-    rows = table[table.split == ("test" if (table.split == "test").any() else "valid")]
-    if rows.empty: return None
-    p = (_sigmoid if model.multilabel else _softmax)(photo_logits(model.learner, rows))
-    return evaluate_table(list(p), rows, model.classes, model.multilabel)
-
-def _judge(
-    model: SpeciesModel,    # changed in place
-):
-    "Give a model the figures of its held-out photos; one of several processes does."
-    from fishlearn.processes import _local_only
-    with _local_only(): model.evaluation = _held_out(model)
-    if model.evaluation: model.metrics, model.measured = model.evaluation.metrics(), _weights_hash(model.net)
+    @classmethod
+    def load(cls,
+        folder,                         # model folder
+        precision: str = "float32",     # in which to predict, or `bfloat16` (needs `fishlearn[fast]`)
+    ) -> "SpeciesModel":
+        "Open a model folder; nothing in it can run."
+        precision = _check_option(precision, ["float32", "bfloat16"], "precision")
+        return cls(**vars(_load_files(folder)), precision=precision)

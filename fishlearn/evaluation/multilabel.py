@@ -1,4 +1,4 @@
-"""Several species on one photo: the figures for answers that are lists.
+"""Scores, tables and charts for answers that are lists of species.
 
 Docs: https://fishlearn.github.io/fishlearn/evaluation/multilabel.html.md"""
 
@@ -13,117 +13,106 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support, recall_score
+from sklearn.metrics import average_precision_score, recall_score
 
 from ..data.summary import _escape_label
 from ..data.table import SEPARATOR, species_counts
 from ..errors import ArgumentError
-from .interpret import Evaluation, _confused_pairs, calibration_error, wilson
+from .base import _EvaluationScores, calibration_error
+from .interpret import Evaluation
 
 # %% ../../nbs/evaluation/multilabel.ipynb #ba1a8a02
+class _ListAnswers(_EvaluationScores):
+    "Answers with any number of species per photo."
+    @property
+    def predicted(self) -> np.ndarray:
+        "Species in the answer, 0 or 1, shape (n, species)."
+        return (self.probabilities >= .5).astype(int)
+
+    @property
+    def right(self) -> np.ndarray:
+        "Whether exactly the species on a photo are in the answer, shape (n,)."
+        return (self.predicted == self.targets).all(1)
+
+    @property
+    def actual(self) -> list:
+        "The species of each photo, joined to one label: n texts."
+        return [self._names(row) for row in self.targets]
+
+    @property
+    def answers(self) -> list:
+        "The species each photo was answered with and the lowest of their probabilities: n pairs."
+        named = [(self._names(row) or "none", p[row == 1]) for row, p in zip(self.predicted, self.probabilities)]
+        return [(text, p.min() if len(p) else np.nan) for text, p in named]
+
+    def _names(self,
+        row: np.ndarray,    # 0 or 1, shape (species,)
+    ) -> str:               # names joined by `SEPARATOR`
+        "The species of a row as one label."
+        return SEPARATOR.join(c for c, present in zip(self.classes, row) if present)
+
+# %% ../../nbs/evaluation/multilabel.ipynb #4f051661
+class _ListScores(_ListAnswers):
+    "How the scores of such answers are counted."
+    def _target_shape(self, n: int, k: int) -> tuple: return n, k
+
+    def _found(self) -> np.ndarray: return (self.predicted & self.targets).sum(0)
+
+    def _confusions(self) -> np.ndarray:
+        missed, extra = self.targets & (1 - self.predicted), self.predicted & (1 - self.targets)
+        return missed.T @ extra
+
+    def _mean_scores(self, table: pd.DataFrame) -> dict:
+        t, p, answer = self.targets, self.probabilities, self.predicted
+        present = np.flatnonzero(t.any(0))
+        recalls = [recall_score(t[:, i], answer[:, i], average="macro", zero_division=0) for i in present]
+        precisions = [average_precision_score(t[:, i], p[:, i]) for i in present]
+        return dict(balanced_accuracy=float(np.mean(recalls)), macro_f1=float(table.f1.iloc[present].mean()),
+                    mean_average_precision=float(np.mean(precisions)),
+                    ece=calibration_error(np.maximum(p, 1 - p).ravel(), (answer == t).ravel()))
+
+# %% ../../nbs/evaluation/multilabel.ipynb #475a4dfa
+class _ListPictures(_ListScores):
+    "The pictures of such an evaluation."
+    def plot_species(self):     # matplotlib figure
+        "Recall of each species with its 95 % interval."
+        table = self.per_species()[::-1]
+        reach = np.clip([table.recall - table.recall_low, table.recall_high - table.recall], 0, None)
+        fig = plt.Figure(figsize=(6, 1 + .3 * len(table)), layout="constrained")
+        ax = fig.subplots()
+        ax.barh(range(len(table)), table.recall, tick_label=list(map(_escape_label, table.index)),
+                xerr=reach, color="steelblue", ecolor="grey")
+        ax.set(xlim=(0, 1), xlabel="recall with its 95 % interval")
+        return fig
+
+    @property
+    def pictures(self) -> dict:
+        "What a model folder shows of an evaluation: file name → figure."
+        return {"species.png": self.plot_species()}
+
+# %% ../../nbs/evaluation/multilabel.ipynb #fbd99018
 @dataclass
-class MultilabelEvaluation:
-    "Predictions for photos of which all species are known."
+class MultilabelEvaluation(_ListPictures):
+    "Predictions for photos of which all species are known, and the scores, tables and pictures made from them."
     probabilities: np.ndarray   # shape (n, species)
     targets: np.ndarray         # 0 or 1, shape (n, species)
     classes: list               # names, in the order of the columns
     paths: list                 # n paths
-    excluded: pd.DataFrame = None   # photo table of the rows that could not be used, with `reason`
-
-    def __post_init__(self):
-        self.probabilities, self.targets = np.asarray(self.probabilities, float), np.asarray(self.targets, int)
-        shape = len(self.paths), len(self.classes)
-        if shape[0] == 0: raise ArgumentError("There is no photo to evaluate on; every photo needs a species the model knows.")
-        if self.probabilities.shape != shape or self.targets.shape != shape:
-            raise ArgumentError(f"An evaluation of {shape[0]} photos and {shape[1]} species needs as many probabilities and targets.")
-
-    @property
-    def predicted(self):
-        "Species named, 0 or 1, shape (n, species)."
-        return (self.probabilities >= .5).astype(int)
-
-    @property
-    def right(self):
-        "Whether exactly the species on a photo were named, shape (n,)."
-        return (self.predicted == self.targets).all(1)
-
-    @property
-    def actual(self):
-        "The species of each photo."
-        return [SEPARATOR.join(c for c, t in zip(self.classes, row) if t) for row in self.targets]
-
-    @property
-    def answers(self):
-        "The species each photo was answered with, and the probability of the least sure."
-        named = [(SEPARATOR.join(c for c, t in zip(self.classes, row) if t) or "none", p[row == 1]) for row, p in zip(self.predicted, self.probabilities)]
-        return [(text, p.min() if len(p) else np.nan) for text, p in named]
-
-# %% ../../nbs/evaluation/multilabel.ipynb #f40a2f3f
-@patch
-def per_species(
-    self: MultilabelEvaluation,
-) -> pd.DataFrame:      # indexed by species: `precision`, `recall`, `f1`, `support`, `recall_low`, `recall_high`
-    "The table of the species, with an interval of the recall."
-    columns = precision_recall_fscore_support(self.targets, self.predicted, zero_division=0)
-    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns)), index=pd.Index(self.classes, name="species"))
-    intervals = [wilson(k, n) for k, n in zip((self.predicted & self.targets).sum(0), table.support)]
-    return table.assign(recall_low=[low for low, _ in intervals], recall_high=[high for _, high in intervals])
-
-@patch
-def metrics(
-    self: MultilabelEvaluation,
-) -> dict:              # `n`, `accuracy`, `accuracy_ci`, `balanced_accuracy`, `macro_f1`, `mean_average_precision`, `ece`, `per_species`
-    "All figures, ready for JSON; species on no photo here count for none of the means."
-    table, t, p = self.per_species(), self.targets, self.probabilities
-    present = np.flatnonzero(t.any(0))
-    rows = table.assign(recall_ci=table[["recall_low", "recall_high"]].values.tolist()).drop(columns=["recall_low", "recall_high"])
-    return dict(n=len(t), accuracy=float(self.right.mean()), accuracy_ci=list(wilson(self.right.sum(), len(t))),
-                balanced_accuracy=float(np.mean([recall_score(t[:, i], self.predicted[:, i], average="macro", zero_division=0) for i in present])),
-                macro_f1=float(table.f1.iloc[present].mean()),
-                mean_average_precision=float(np.mean([average_precision_score(t[:, i], p[:, i]) for i in present])),
-                ece=calibration_error(np.maximum(p, 1 - p).ravel(), (self.predicted == t).ravel()),
-                per_species=rows.astype({"support": int}).to_dict("index"))
-
-# %% ../../nbs/evaluation/multilabel.ipynb #475a4dfa
-@patch
-def most_confused(
-    self: MultilabelEvaluation,
-    min_val: int = 1,       # leave out pairs less frequent
-) -> pd.DataFrame:          # `actual`, `predicted`, `photos`, most frequent first
-    "Pairs of a species that was missed and one that was named instead."
-    missed, extra = self.targets & (1 - self.predicted), self.predicted & (1 - self.targets)
-    return _confused_pairs(missed.T @ extra, self.classes, min_val)
-
-@patch
-def plot_species(
-    self: MultilabelEvaluation,
-):                          # matplotlib figure
-    "Recall of each species with its interval."
-    table = self.per_species()[::-1]
-    fig = plt.Figure(figsize=(6, 1 + .3 * len(table)), layout="constrained")
-    ax = fig.subplots()
-    ax.barh(range(len(table)), table.recall, tick_label=list(map(_escape_label, table.index)), xerr=np.clip([table.recall - table.recall_low, table.recall_high - table.recall], 0, None), color="steelblue", ecolor="grey")
-    ax.set(xlim=(0, 1), xlabel="recall, with its 95 % interval")
-    return fig
-
-@patch(as_prop=True)
-def pictures(
-    self: MultilabelEvaluation,
-) -> dict:                  # file name → figure
-    "What a model folder shows of an evaluation."
-    return {"species.png": self.plot_species()}
+    excluded: pd.DataFrame | None = None    # photo table of the rows that could not be used, with `reason`
 
 # %% ../../nbs/evaluation/multilabel.ipynb #a661896c
 def evaluate_table(
-    probabilities: list,    # n arrays of shape (species,)
-    rows: pd.DataFrame,     # photo table of the n photos
-    classes: list,          # species, in the order of the columns
-    multilabel: bool = False,  # several species on one photo?
-    excluded: pd.DataFrame = None,  # photo table of the rows that could not be used
-):                          # `Evaluation` or `MultilabelEvaluation`
-    "Set probabilities against the labels of a photo table."
+    probabilities: list,        # n arrays of shape (species,)
+    rows: pd.DataFrame,         # photo table of the n photos
+    classes: list,              # species, in the order of the columns
+    multilabel: bool = False,   # several species per photo?
+    excluded: pd.DataFrame | None = None,   # photo table of the rows that could not be used
+) -> Evaluation | MultilabelEvaluation:     # the latter if `multilabel`
+    "Compare probabilities with the labels of a photo table."
     truth = species_counts(rows).reindex(columns=classes, fill_value=0).to_numpy()
-    if not truth.any(1).all(): raise ArgumentError(f"The species of {rows.path[~truth.any(1)].iloc[0]} is none of the model's; leave such photos out.")
-    make, targets = (MultilabelEvaluation, truth) if multilabel else (Evaluation, truth.argmax(1))
-    return make(np.stack(probabilities), targets, classes, rows.path.tolist(), excluded)
+    unknown = ~truth.any(1)
+    if unknown.any():
+        raise ArgumentError(f"The model knows no species of {rows.path[unknown].iloc[0]}; leave such photos out.")
+    scores, paths = np.stack(probabilities), rows.path.tolist()
+    if multilabel: return MultilabelEvaluation(scores, truth, classes, paths, excluded)
+    return Evaluation(scores, truth.argmax(1), classes, paths, excluded)

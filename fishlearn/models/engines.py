@@ -1,4 +1,4 @@
-"""One network, three ways to run it: PyTorch, ONNX Runtime, OpenVINO.
+"""Run a trained network with PyTorch, ONNX Runtime or OpenVINO.
 
 Docs: https://fishlearn.github.io/fishlearn/models/engines.html.md"""
 
@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/models/engines.html.md"""
 __all__ = ['write_graph', 'torch_engine', 'onnx_engine', 'openvino_engine', 'graph_engine']
 
 # %% ../../nbs/models/engines.ipynb #888ec56c
-import os, warnings
+import os
+import warnings
 from contextlib import suppress
 from importlib.util import find_spec
 from threading import Lock
@@ -20,77 +21,87 @@ from ..errors import ArgumentError, JobError, _check_option
 
 # %% ../../nbs/models/engines.ipynb #47a0b8fb
 def write_graph(
-    net,                # network
-    file,               # `model.onnx`
+    net,                # PyTorch network
+    file,               # target, such as `model.onnx`
     size,               # side of a square, or `(height, width)`, px
 ):
-    "Write a network as an ONNX graph for any number of photos."
+    "Write a network as an ONNX graph."
     import torch
-    home = next(net.parameters()).device
+    device = next(net.parameters()).device
     with warnings.catch_warnings(), torch.inference_mode(False):
         warnings.simplefilter("ignore")
         x = torch.zeros(2, 3, *_sides(size))
-        torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"], dynamo=False,
-                          dynamic_axes=dict(photos={0: "n"}, logits={0: "n"}))
-    net.to(home)
+        torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"],
+                          dynamo=False, dynamic_axes=dict(photos={0: "n"}, logits={0: "n"}))
+    net.to(device)
 
 # %% ../../nbs/models/engines.ipynb #4356f7b3
 def torch_engine(
-    net,                # a network
-    device,             # where it is to run
+    net,                # PyTorch network
+    device,             # torch device to run on
 ):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a PyTorch network."
     import torch
     from fishlearn.models.backbones import fold_batchnorm
-    net, one = fold_batchnorm(net.eval().to(device, memory_format=torch.channels_last)), Lock()
+    layout, lock = torch.channels_last, Lock()
+    net = fold_batchnorm(net.eval().to(device, memory_format=layout))
     @torch.inference_mode()
     def run(x):
-        with one: return net(torch.from_numpy(x).to(device, memory_format=torch.channels_last)).float().cpu().numpy()
+        with lock: return net(torch.from_numpy(x).to(device, memory_format=layout)).float().cpu().numpy()
     run.bs = 8 if device.type == "cpu" else 64
     return run
 
 # %% ../../nbs/models/engines.ipynb #d6ac9384
 def onnx_engine(
     graph,              # path of an ONNX file
-    threads: int = 1,   # cores a call may use
+    threads: int = 1,   # cores per call
 ):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a graph with ONNX Runtime, without PyTorch."
     from onnxruntime import InferenceSession, SessionOptions, get_available_providers
-    providers, options = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in get_available_providers()], SessionOptions()
+    providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in get_available_providers()]
+    options = SessionOptions()
     options.intra_op_num_threads = threads
     try: session = InferenceSession(str(graph), options, providers=providers)
-    except Exception as e: raise JobError(f"{graph} is damaged ({type(e).__name__}); copy the model folder again.") from None
+    except Exception as e:
+        raise JobError(f"{graph} is damaged ({type(e).__name__}); copy the model folder again.") from None
     def run(x): return session.run(None, {session.get_inputs()[0].name: x})[0]
-    run.bs = 4 if providers == ["CPUExecutionProvider"] else 64
+    run.bs = 4 if providers == ["CPUExecutionProvider"] else 64  # type: ignore[attr-defined]
     return run
 
 # %% ../../nbs/models/engines.ipynb #bc0c3336
-def openvino_engine(
-    graph,              # path of an ONNX file
-    threads: int = 1,   # cores a call may use
-    precision: str = "float32",     # or `bfloat16`
-):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
-    "Run a graph with OpenVINO, on the processor."
-    from openvino import Core, Tensor
+def _warm_up_openvino():
+    "Set up OpenVINO's exchange of arrays with NumPy; two threads doing so at once can block each other for ever."
+    from openvino import Tensor
     Tensor(np.zeros(1, np.float32)).data[:] = 0
+
+def openvino_engine(
+    graph,                      # path of an ONNX file
+    threads: int = 1,           # cores per call
+    precision: str = "float32", # or `bfloat16`
+):                              # function: float32 (n, 3, h, w) → float32 (n, outputs)
+    "Run a graph with OpenVINO, on the CPU."
+    from openvino import Core
+    _warm_up_openvino()
     cores = os.cpu_count() or 1
-    how = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision], "INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": max(1, cores // threads)}
-    model = Core().compile_model(str(graph), "CPU", how)
+    config = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+              "INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": max(1, cores // threads)}
+    model = Core().compile_model(str(graph), "CPU", config)
     def run(x): return model.create_infer_request().infer([x])[0]
-    run.bs = 4
+    run.bs = 4  # type: ignore[attr-defined]
     return run
 
 # %% ../../nbs/models/engines.ipynb #d7f47676
 def graph_engine(
-    graph,              # path of an ONNX file
-    threads: int = 1,   # cores a call may use
-    precision: str = "float32",     # or `bfloat16`
-):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
-    "The quickest engine for a graph that is installed here."
+    graph,                      # path of an ONNX file
+    threads: int = 1,           # cores per call
+    precision: str = "float32", # or `bfloat16`, which needs OpenVINO
+):                              # function: float32 (n, 3, h, w) → float32 (n, outputs)
+    "The fastest engine for a graph that is installed here."
     from onnxruntime import get_available_providers
-    there = bool(find_spec("openvino"))
-    if _check_option(precision, ["float32", "bfloat16"], "precision") == "bfloat16" and not there:
-        raise ArgumentError("bfloat16 needs OpenVINO: pip install 'fishlearn[fast]', or leave the precision at float32.")
-    if there and "CUDAExecutionProvider" not in get_available_providers():
+    has_openvino = bool(find_spec("openvino"))
+    if _check_option(precision, ["float32", "bfloat16"], "precision") == "bfloat16" and not has_openvino:
+        raise ArgumentError("bfloat16 needs OpenVINO: pip install 'fishlearn[fast]', "
+                            "or leave the precision at float32.")
+    if has_openvino and "CUDAExecutionProvider" not in get_available_providers():
         with suppress(RuntimeError): return openvino_engine(graph, threads, precision)
     return onnx_engine(graph, threads)

@@ -1,4 +1,4 @@
-"""A residual network small enough to read, to be trained from nothing.
+"""FishResNet, a residual network that is short enough to read.
 
 Docs: https://fishlearn.github.io/fishlearn/models/fishresnet.html.md"""
 
@@ -14,9 +14,9 @@ from torch import nn
 
 # %% ../../nbs/models/fishresnet.ipynb #c6a9c1fc
 def conv_block(
-    n_in: int,              # channels that come in
-    n_out: int,             # channels that go out
-    pool: bool = False,     # halve the side at the end
+    n_in: int,              # input channels
+    n_out: int,             # output channels
+    pool: bool = False,     # halve height and width at the end?
 ) -> nn.Sequential:         # (n, n_in, h, w) → (n, n_out, h, w), or half of h and w
     "A 3×3 convolution with batch norm and ReLU."
     layers = [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
@@ -24,8 +24,12 @@ def conv_block(
 
 # %% ../../nbs/models/fishresnet.ipynb #fa769855
 class Residual(nn.Sequential):
-    "Layers whose output is added to their input."
-    def forward(self, x): return super().forward(x) + x
+    "Layers whose input is added to their output."
+    def forward(self,
+        x: torch.Tensor,    # of the shape that the layers keep
+    ) -> torch.Tensor:      # of the same shape
+        "The sum of output and input."
+        return super().forward(x) + x
 
 # %% ../../nbs/models/fishresnet.ipynb #541250f4
 FISHRESNETS = dict(fishresnet=128, fishresnet_64=64)    # name → side of the photos, px
@@ -34,31 +38,35 @@ class FishBody(nn.Sequential):
     "Photos, shape (n, channels, size, size) → features (n, `num_features`)."
     num_features = 512 * 4 * 4
     def __init__(self,
-        in_channels: int = 3,   # colours of a photo
+        in_channels: int = 3,   # channels of a photo
         size: int = 128,        # side of the photos, px, a multiple of 32
     ):
         super().__init__(
-            conv_block(in_channels, 64), conv_block(64, 128, pool=True),
+            conv_block(in_channels, 64),
+            conv_block(64, 128, pool=True),
             Residual(conv_block(128, 128), conv_block(128, 128)),
-            conv_block(128, 256, pool=True), conv_block(256, 512, pool=True),
+            conv_block(128, 256, pool=True),
+            conv_block(256, 512, pool=True),
             Residual(conv_block(512, 512), conv_block(512, 512)),
-            nn.MaxPool2d(size // 32), nn.Flatten())
+            nn.MaxPool2d(size // 32),
+            nn.Flatten())
         self.size = size
 
+# %% ../../nbs/models/fishresnet.ipynb #dea85070
 def _linear_head(
     n_features: int,        # features of the body
     n_classes: int,         # species
-    dropout: float = 0.,    # share of features dropped while training
-) -> nn.Sequential:         # features → one logit a species
-    "A linear classifier behind a dropout."
+    dropout: float = 0.,    # fraction of features dropped during training
+) -> nn.Sequential:         # features → one logit per species
+    "A dropout and a linear classifier."
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, n_classes))
 
 class FishResNet(nn.Sequential):
-    "The whole network: photos → one logit a species."
+    "The whole network: photos → one logit per species."
     def __init__(self,
-        in_channels: int,       # colours of a photo
+        in_channels: int,       # channels of a photo
         num_classes: int,       # species
-        dropout: float = .2,    # share of features dropped while training
+        dropout: float = .2,    # fraction of features dropped during training
         size: int = 128,        # side of the photos, px, a multiple of 32
     ):
         body = FishBody(in_channels, size)
@@ -68,12 +76,15 @@ class FishResNet(nn.Sequential):
 @torch.inference_mode()
 def layer_table(
     net: nn.Module,         # any network of photos
-    size: int,              # side of the picture, px
-    channels: int = 3,      # its colours
-) -> pd.DataFrame:          # `layer` (type and number), `shape` without the batch, `params`; in the order of the computation
-    "One row for each layer a picture passes."
-    rows, training = [], {m: m.training for m in net.modules()}
-    def note(layer, _, out): rows.append((f"{type(layer).__name__}-{len(rows) + 1}", tuple(out.shape[1:]), sum(p.numel() for p in layer.parameters())))
+    size: int,              # side of the image, px
+    channels: int = 3,      # its channels
+) -> pd.DataFrame:          # in the order of computation: `layer` (type and number), `shape` of a photo, `params`
+    "One row for each layer that an image passes."
+    rows: list[tuple] = []
+    training = {m: m.training for m in net.modules()}
+    def note(layer, _, out):
+        name = f"{type(layer).__name__}-{len(rows) + 1}"
+        rows.append((name, tuple(out.shape[1:]), sum(p.numel() for p in layer.parameters())))
     hooks = [m.register_forward_hook(note) for m in net.modules() if not list(m.children())]
     try: net.eval()(torch.zeros(1, channels, size, size, device=next(net.parameters()).device))
     finally:

@@ -1,4 +1,4 @@
-"""Which processor, which precision, which layout: decided here and nowhere else.
+"""Choose the device, the precision and the memory layout that are fastest on this machine.
 
 Docs: https://fishlearn.github.io/fishlearn/models/hardware.html.md"""
 
@@ -8,7 +8,11 @@ Docs: https://fishlearn.github.io/fishlearn/models/hardware.html.md"""
 __all__ = ['best_device', 'machine', 'precision', 'ComputeConfig', 'autotune', 'hardware_summary']
 
 # %% ../../nbs/models/hardware.ipynb #64a3ce9a
-import os, platform, re, time
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -20,31 +24,37 @@ from ..cache import _content_name, get, put
 
 # %% ../../nbs/models/hardware.ipynb #5b746e04
 def best_device() -> torch.device:  # `cuda`, `mps`, `xpu` or `cpu`
-    "The accelerator of this machine, or its processor."
+    "The GPU or other accelerator of this machine, else its CPU."
     found = torch.accelerator.current_accelerator(check_available=True)
     return found or torch.device("cpu")
 
+# %% ../../nbs/models/hardware.ipynb #1ce7fd8f
 def _processor_name() -> str:
-    "What the processor calls itself, where the system tells."
-    try: return re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())[1].strip()
-    except (OSError, TypeError): return platform.processor() or platform.machine()
+    "The name of the CPU, if the system states it."
+    try: cpuinfo = Path("/proc/cpuinfo").read_text()
+    except OSError: cpuinfo = ""
+    found = re.search(r"model name\s*:\s*(.+)", cpuinfo)
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 def machine(
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
 ) -> str:
-    "A machine in a few words."
+    "A short description of the machine: the GPU, or the CPU with cores and vector units."
     if device.type == "cuda": return torch.cuda.get_device_name(device)
-    units = torch.backends.cpu.get_cpu_capability() + (" with AMX" if getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)() else "")
-    return f"{_processor_name()}, {os.cpu_count()} cores, {units}" + (f", {device.type}" if device.type != "cpu" else "")
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    units = torch.backends.cpu.get_cpu_capability() + (" with AMX" if has_amx else "")
+    accelerator = f", {device.type}" if device.type != "cpu" else ""
+    return f"{_processor_name()}, {os.cpu_count()} cores, {units}{accelerator}"
 
-# %% ../../nbs/models/hardware.ipynb #3c881138
+# %% ../../nbs/models/hardware.ipynb #3f8209b1
 def precision(
     dtype: torch.dtype,     # `torch.float32`, `torch.bfloat16` or `torch.float16`
-    device: torch.device,   # where the network is
+    device: torch.device,   # device of the network
 ):                          # context manager
-    "Context in which a network computes in a precision."
+    "Context in which a network computes in a given precision."
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
+# %% ../../nbs/models/hardware.ipynb #3c881138
 _LAYOUTS = dict(contiguous=torch.contiguous_format, channels_last=torch.channels_last)
 
 @dataclass(frozen=True)
@@ -52,28 +62,34 @@ class ComputeConfig:
     "How a network is computed on this machine."
     precision: str = "float32"      # or `bfloat16`, `float16`
     layout: str = "contiguous"      # or `channels_last`
-    threads: int = 1                # of the processor
-    gain: float = 1.                # how many times quicker than fastai's default, as tried
+    threads: int = 1                # CPU threads
+    gain: float = 1.                # speed in the trial, relative to fastai's default
 
     @property
-    def dtype(self): return getattr(torch, self.precision)
+    def dtype(self) -> torch.dtype:
+        "The precision as a torch type."
+        return getattr(torch, self.precision)
 
     @property
-    def memory_format(self): return _LAYOUTS[self.layout]
+    def memory_format(self) -> torch.memory_format:
+        "The layout as a torch memory format."
+        return _LAYOUTS[self.layout]
 
+# %% ../../nbs/models/hardware.ipynb #2a630694
 def _half_dtypes(
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
-) -> list:                  # names of types
-    "The 16-bit types worth a trial."
+) -> list[str]:             # names of types
+    "The 16-bit types worth a trial on a device."
     if device.type == "mps": return ["float16"]
-    return ["float16", *["bfloat16"] * torch.cuda.is_bf16_supported(including_emulation=False)] if device.type == "cuda" else ["bfloat16"]
+    if device.type != "cuda": return ["bfloat16"]
+    return ["float16", *["bfloat16"] * torch.cuda.is_bf16_supported(including_emulation=False)]
 
 # %% ../../nbs/models/hardware.ipynb #f70c3a80
 def _seconds(
-    f,              # function of no arguments
-    n: int = 2,     # timed calls, after one that is not
+    f: Callable,    # function of no arguments
+    n: int = 2,     # timed calls, after one that is not timed
 ) -> float:         # best time of a call, seconds
-    "How long a call takes."
+    "Time a call."
     f()
     def once():
         start = time.perf_counter()
@@ -82,49 +98,62 @@ def _seconds(
     return min(once() for _ in range(n))
 
 def _one_step(
-    net: torch.nn.Module,   # changed, if it trains
+    net: torch.nn.Module,   # gradients are added in training mode
     x: torch.Tensor,        # a few photos, shape (n, 3, h, w)
-    config: ComputeConfig,          # to be tried
+    config: ComputeConfig,  # to be tried
 ):
     "Compute one batch, and its gradients if the network is in training mode."
     if x.device.type == "cpu": torch.set_num_threads(config.threads)
-    net, x = net.to(memory_format=config.memory_format), x.contiguous(memory_format=config.memory_format)
+    net = net.to(memory_format=config.memory_format)  # type: ignore[call-overload]
+    x = x.contiguous(memory_format=config.memory_format)
     with precision(config.dtype, x.device), torch.set_grad_enabled(net.training): total = net(x).float().sum()
     if net.training: total.backward()
     total.item()
 
 # %% ../../nbs/models/hardware.ipynb #717b7f94
-def _time_configs(
-    net: torch.nn.Module,   # in the mode it will be used in; left as it is
+def _cost(
+    net: torch.nn.Module,   # gradients are added in training mode
     x: torch.Tensor,        # a few photos, shape (n, 3, h, w)
-) -> ComputeConfig:
-    "Try layouts, precisions and threads on the real network."
-    net, before = deepcopy(net), torch.get_num_threads()
-    def cost(how):
-        try: return _seconds(lambda: _one_step(net, x, how), 1)
-        except (RuntimeError, NotImplementedError): return float("inf")
-    costs = {how: cost(how) for how in (ComputeConfig(p, layout, before) for p in ("float32", *_half_dtypes(x.device)) for layout in _LAYOUTS)}
-    best = min(costs, key=lambda how: costs[how] * (1 if how.precision == "float32" else 1.25))
-    if "OMP_NUM_THREADS" not in os.environ and x.device.type == "cpu" and before != os.cpu_count():
-        more = replace(best, threads=os.cpu_count())
-        costs[more] = cost(more)
+    config: ComputeConfig,  # to be tried
+) -> float:                 # seconds per step; infinite if the device cannot do it
+    "Time a network with one configuration."
+    try: return _seconds(lambda: _one_step(net, x, config), 1)
+    except (RuntimeError, NotImplementedError): return float("inf")
+
+def _time_configs(
+    net: torch.nn.Module,   # in the mode it will be used in; not changed
+    x: torch.Tensor,        # a few photos, shape (n, 3, h, w)
+) -> ComputeConfig:         # the fastest
+    "Try layouts, precisions and numbers of threads on the real network."
+    net, threads, cores = deepcopy(net), torch.get_num_threads(), os.cpu_count() or 1
+    precisions = ["float32", *_half_dtypes(x.device)]
+    configs = [ComputeConfig(name, layout, threads) for name in precisions for layout in _LAYOUTS]
+    costs = {config: _cost(net, x, config) for config in configs}
+    best = min(costs, key=lambda config: costs[config] * (1 if config.precision == "float32" else 1.25))
+    if "OMP_NUM_THREADS" not in os.environ and x.device.type == "cpu" and threads != cores:
+        more = replace(best, threads=cores)
+        costs[more] = _cost(net, x, more)
         if costs[more] * 1.1 < costs[best]: best = more
-    torch.set_num_threads(before)
-    return replace(best, gain=round(costs[ComputeConfig(threads=before)] / costs[best], 2))
+    torch.set_num_threads(threads)
+    return replace(best, gain=round(costs[ComputeConfig(threads=threads)] / costs[best], 2))
 
 # %% ../../nbs/models/hardware.ipynb #aae85b2a
 def autotune(
-    net: torch.nn.Module,   # in the mode it will be used in; left as it is
+    net: torch.nn.Module,   # in the mode it will be used in; not changed
     x: torch.Tensor,        # a few photos, shape (n, 3, h, w)
 ) -> ComputeConfig:
-    "The quickest way to compute a network here, tried once and then remembered."
-    name = _content_name(machine(x.device), torch.__version__, str(torch.get_num_threads()), str(net), str(net.training), str(tuple(x.shape)))
+    "The fastest way to compute a network here, timed once and then remembered."
+    name = _content_name(machine(x.device), torch.__version__, str(torch.get_num_threads()),
+                         str(net), str(net.training), str(tuple(x.shape)))
     if not (known := get(name, "hardware")): put(name, known := asdict(_time_configs(net, x)), "hardware")
     return ComputeConfig(**known)
 
+# %% ../../nbs/models/hardware.ipynb #9872a576
 def hardware_summary(
-    config: ComputeConfig,
+    config: ComputeConfig,  # chosen by `autotune`
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
 ) -> str:
     "One line on how a network is computed here."
-    return f"{machine(device)}: {config.precision}, {config.layout.replace('_', ' ')}, {config.threads} threads, in a trial {config.gain:g} times as fast as fastai's default"
+    layout = config.layout.replace("_", " ")
+    return (f"{machine(device)}: {config.precision}, {layout}, {config.threads} threads, "
+            f"in a trial {config.gain:g} times as fast as fastai's default")

@@ -1,4 +1,4 @@
-"""What a mistake costs, where some species have a hundred photos and others three.
+"""Classification losses for data where some species have a hundred photos and others three.
 
 Docs: https://fishlearn.github.io/fishlearn/models/losses.html.md"""
 
@@ -16,17 +16,19 @@ from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/models/losses.ipynb #3cb97dd2
 def _check_counts(
-    counts,             # training photos a species, shape (n_classes,)
+    counts,             # training photos per species, shape (n_classes,)
 ) -> np.ndarray:        # the same, as floats
-    "Refuse what cannot be numbers of photos."
+    "Check numbers of photos."
     n = np.asarray(counts, dtype=float)
-    if n.ndim != 1 or not np.isfinite(n).all() or (n < 0).any() or not n.any(): raise ArgumentError("These are not counts; write one number of training photos a species, at least one of them above 0.")
+    if n.ndim != 1 or not np.isfinite(n).all() or (n < 0).any() or not n.any():
+        raise ArgumentError("These are not counts; give one number of training photos per species, "
+                            "at least one of them above 0.")
     return n
 
 # %% ../../nbs/models/losses.ipynb #15a47f79
 def class_weights(
-    counts,                 # training photos a species, shape (n_classes,)
-) -> torch.Tensor:          # weight of each species, 0 where it has no photo, float32
+    counts,                 # training photos per species, shape (n_classes,)
+) -> torch.Tensor:          # weight of each species, 0 if it has no photo; float32, shape (n_classes,)
     "scikit-learn's balanced weights."
     n = _check_counts(counts)
     weights = np.divide(n.sum() / (n > 0).sum(), n, out=np.zeros_like(n), where=n > 0)
@@ -34,27 +36,27 @@ def class_weights(
 
 # %% ../../nbs/models/losses.ipynb #017296aa
 class WeightedLossFlat(CrossEntropyLossFlat):
-    "fastai's `CrossEntropyLossFlat` with a weight a species, on whatever device the logits are."
+    "fastai's `CrossEntropyLossFlat` with a weight per species, on the device of the logits."
     def __init__(self,
-        counts,             # training photos a species, shape (n_classes,)
+        counts,             # training photos per species, shape (n_classes,)
         **kwargs            # more arguments of `CrossEntropyLossFlat`
     ):
         super().__init__(weight=class_weights(counts), **kwargs)
 
     def __call__(self,
-        inp,                # logits, shape (n, n_classes)
-        targ,               # class numbers, shape (n,)
+        inp: torch.Tensor,  # logits, shape (n, n_classes)
+        targ: torch.Tensor, # class numbers, shape (n,)
         **kwargs
-    ):                      # the loss: one number, or one a photo where `reduction` is 'none'
+    ) -> torch.Tensor:      # a number, or one per photo if `reduction` is 'none'
         "Weighted cross-entropy."
         self.to(inp.device)
         return super().__call__(inp, targ, **kwargs)
 
 # %% ../../nbs/models/losses.ipynb #e5d7ed6e
 class LogitAdjustedLossFlat(CrossEntropyLossFlat):
-    "Cross-entropy on logits shifted by the log share of each species ([Menon et al. 2021](https://arxiv.org/abs/2007.07314))."
+    "Cross-entropy on logits shifted by the log fraction of each species (Menon et al. 2021)."
     def __init__(self,
-        counts,             # training photos a species, shape (n_classes,)
+        counts,             # training photos per species, shape (n_classes,)
         tau: float = 1.,    # strength; 0 is plain cross-entropy
         **kwargs            # more arguments of `CrossEntropyLossFlat`
     ):
@@ -63,10 +65,10 @@ class LogitAdjustedLossFlat(CrossEntropyLossFlat):
         self.shift = torch.tensor(tau * np.log(n / n.sum()), dtype=torch.float32)
 
     def __call__(self,
-        inp,                # logits, shape (n, n_classes)
-        targ,               # class numbers, shape (n,)
+        inp: torch.Tensor,  # logits, shape (n, n_classes)
+        targ: torch.Tensor, # class numbers, shape (n,)
         **kwargs
-    ):                      # the loss: one number, or one a photo where `reduction` is 'none'
+    ) -> torch.Tensor:      # a number, or one per photo if `reduction` is 'none'
         "Cross-entropy on shifted logits."
         return super().__call__(inp + self.shift.to(inp.device), targ, **kwargs)
 
@@ -79,7 +81,7 @@ LOSSES = dict.fromkeys(["none", "batches", "oversample"], lambda counts: CrossEn
 
 def species_loss(
     balance: str,       # a key of `LOSSES`
-    counts,             # training photos a species, shape (n_classes,)
+    counts,             # training photos per species, shape (n_classes,)
 ):                      # a loss function for `Learner`
-    "The loss that goes with a way of balancing species."
+    "The loss that belongs to a way of balancing species."
     return LOSSES[_check_option(balance, LOSSES, "balance")](_check_counts(counts))

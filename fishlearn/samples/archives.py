@@ -1,4 +1,4 @@
-"""Open a zip or a tar from a stranger, and write nothing outside of its folder.
+"""Unpack a zip or tar archive completely or not at all, and write nothing outside its folder.
 
 Docs: https://fishlearn.github.io/fishlearn/samples/archives.html.md"""
 
@@ -8,12 +8,22 @@ Docs: https://fishlearn.github.io/fishlearn/samples/archives.html.md"""
 __all__ = ['unpack']
 
 # %% ../../nbs/samples/archives.ipynb #4f24352b
-import gzip, lzma, shutil, stat, tarfile, tempfile, zipfile, zlib
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
 from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
 from ..errors import ArgumentError, JobError
+from ..files import _write_error
+from ..messages import progress_bar
 
 # %% ../../nbs/samples/archives.ipynb #1d2b5e1c
 def _is_inside(
@@ -23,65 +33,80 @@ def _is_inside(
     path = PureWindowsPath(name)
     return not path.anchor and ".." not in path.parts
 
-def _list_members(
-    archive,        # an open tar or zip
-) -> list:          # a member each: the member, its name, its bytes, whether it is a plain file or folder
-    "What is in an archive, which is read to its end."
-    if isinstance(archive, tarfile.TarFile):
-        members = archive.getmembers()
-        while archive.fileobj.read(1 << 20): pass
-        return [(m, m.name, m.size, m.isfile() or m.isdir()) for m in members]
-    return [(m, m.filename, m.file_size, not stat.S_ISLNK(m.external_attr >> 16)) for m in archive.infolist()]
-
 # %% ../../nbs/samples/archives.ipynb #93ffb169
 class _Strict(tarfile.TarInfo):
-    "A member of a tar that must not just stop."
+    "A member of a tar that must end properly."
     @classmethod
-    def fromtarfile(cls, archive):
+    def fromtarfile(cls, tarfile_):
         "Read the next member; anything but a member or the end block is damage."
-        try: return super().fromtarfile(archive)
+        try: return super().fromtarfile(tarfile_)
         except tarfile.HeaderError as e:
-            if archive.offset == 0 or isinstance(e, tarfile.EOFHeaderError): raise
+            if tarfile_.offset == 0 or isinstance(e, tarfile.EOFHeaderError): raise
             raise EOFError from None
 
 def _open_archive(
     archive,        # file
-):                  # an open `TarFile` or `ZipFile`
+) -> tarfile.TarFile | zipfile.ZipFile:
     "Open a tar, compressed or not, or a zip."
     try: return tarfile.open(archive, tarinfo=_Strict)
     except tarfile.ReadError: return zipfile.ZipFile(archive)
 
+# %% ../../nbs/samples/archives.ipynb #64c3b037
+class _Member(NamedTuple):
+    "A file or folder in an archive."
+    entry: tarfile.TarInfo | zipfile.ZipInfo    # as the archive lists it
+    name: str                                   # path in the archive
+    size: int                                   # bytes when unpacked
+    plain: bool                                 # a plain file or folder, no link and no device
+
+def _list_members(
+    archive: tarfile.TarFile | zipfile.ZipFile,     # open
+) -> list:                                          # of `_Member`
+    "List what is in an archive, and read it to its end."
+    if isinstance(archive, zipfile.ZipFile):
+        plain = lambda m: not stat.S_ISLNK(m.external_attr >> 16)
+        return [_Member(m, m.filename, m.file_size, plain(m)) for m in archive.infolist()]
+    members = archive.getmembers()
+    while archive.fileobj.read(1 << 20): pass  # type: ignore[union-attr]
+    return [_Member(m, m.name, m.size, m.isfile() or m.isdir()) for m in members]
+
 # %% ../../nbs/samples/archives.ipynb #3fc6d867
 def _check_members(
     members: list,      # from `_list_members`
-    archive: Path,      # the archive, for the sentence
+    archive: Path,      # the archive, for the message
     dest: Path,         # folder it is to become
-):
+) -> None:
     "Refuse an archive that is unsafe or too large for the disk, before anything is written."
-    unsafe = [name for _, name, _, plain in members if not plain or not _is_inside(name)]
-    if unsafe: raise JobError(f"{archive} is not unpacked: {unsafe[0]!r} in it is a link, or would be written outside of {dest}; get the archive from its makers.")
-    needs, free = sum(size for *_, size, _ in members), shutil.disk_usage(dest.parent).free
-    if needs > free: raise JobError(f"{archive} is not unpacked: it needs {tqdm.format_sizeof(needs, 'B')}, the disk has {tqdm.format_sizeof(free, 'B')} left.")
+    unsafe = [m.name for m in members if not m.plain or not _is_inside(m.name)]
+    if unsafe:
+        raise JobError(f"{archive} is not unpacked: {unsafe[0]!r} in it is a link, or would be written "
+                       f"outside of {dest}; get the archive from its makers.")
+    needs, free = sum(m.size for m in members), shutil.disk_usage(dest.parent).free
+    if needs > free:
+        raise JobError(f"{archive} is not unpacked: it needs {tqdm.format_sizeof(needs, 'B')}, "
+                       f"the disk has {tqdm.format_sizeof(free, 'B')} left.")
+
+# %% ../../nbs/samples/archives.ipynb #decd6abd
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
+            NotImplementedError, RuntimeError)
 
 def _write_members(
     archive: Path,      # zip or tar
     dest: Path,         # folder it is to become, for the checks
     fresh: Path,        # empty folder to write to
-):
-    "Unpack a checked archive."
+) -> None:
+    "Check an archive, then unpack it."
     with _open_archive(archive) as opened:
         members = _list_members(opened)
         _check_members(members, archive, dest)
-        safe = dict(filter="data") if isinstance(opened, tarfile.TarFile) and hasattr(tarfile, "data_filter") else {}
-        for member, *_ in tqdm(members, desc=archive.name, delay=1, leave=False): opened.extract(member, fresh, **safe)
-
-# %% ../../nbs/samples/archives.ipynb #decd6abd
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError, RuntimeError)
+        options: dict[str, Any] = {}
+        if isinstance(opened, tarfile.TarFile) and hasattr(tarfile, "data_filter"): options["filter"] = "data"
+        for m in progress_bar(members, archive.name): opened.extract(m.entry, fresh, **options)
 
 def unpack(
     archive,                # zip or tar, compressed or not
     dest,                   # folder it becomes; must not exist
-    unwrap: bool = False,   # take off a single folder that holds all
+    unwrap: bool = False,   # take off a single folder that contains everything?
 ) -> Path:                  # the folder
     "Unpack an archive safely, all or nothing."
     archive, dest = Path(archive), Path(dest)
@@ -94,7 +119,10 @@ def unpack(
             fresh.mkdir()
             _write_members(archive, dest, fresh)
             inside = list(fresh.iterdir())
-            (inside[0] if unwrap and len(inside) == 1 and inside[0].is_dir() else fresh).rename(dest)
-    except _DAMAGED as e: raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); delete it and download it again.") from None
-    except OSError as e: raise JobError(f"{dest} cannot be written: {e.strerror or e}.") from None
+            wrapped = unwrap and len(inside) == 1 and inside[0].is_dir()
+            (inside[0] if wrapped else fresh).rename(dest)
+    except _DAMAGED as e:
+        raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); "
+                       "delete it and download it again.") from None
+    except OSError as e: raise _write_error(dest, e) from None
     return dest

@@ -1,4 +1,4 @@
-"""Sets of photos to try things on: drawn ones, in every layout people's photos come in, and three public ones.
+"""Write a folder of synthetic photos of nine invented species, in any layout that real photos come in.
 
 Docs: https://fishlearn.github.io/fishlearn/samples/fish.html.md"""
 
@@ -14,48 +14,53 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from .drawing import SPECIES, draw_photo
+from ..errors import ArgumentError, _check_option
+from .drawing import DrawnPhoto, draw_photo
+from .species import SPECIES
 
 # %% ../../nbs/samples/fish.ipynb #a15dd797
 def _plan_photos(
-    per_species=60,     # photos a species: a number, or nine numbers
+    per_species=60,     # photos per species: a number, or nine numbers
 ) -> pd.DataFrame:      # `species`, `individual`, `genus`, `family`
-    "One row an original photo, before anything is drawn."
+    "Plan one row per original photo, before anything is drawn."
     counts = [per_species] * len(SPECIES) if isinstance(per_species, int) else list(per_species)
-    if len(counts) != len(SPECIES): raise ValueError(f"Give one number or {len(SPECIES)} numbers of photos, not {len(counts)}.")
-    rows = [(s.scientificName, i, s.genus, s.family) for s, n in zip(SPECIES, counts) for i in range(n)]
+    if len(counts) != len(SPECIES):
+        raise ArgumentError(f"Give one number or {len(SPECIES)} numbers of photos, not {len(counts)}.")
+    rows = [(s.scientificName, i, s.genus, s.family) for s, n in zip(SPECIES, counts, strict=True) for i in range(n)]
     return pd.DataFrame(rows, columns=["species", "individual", "genus", "family"])
 
 # %% ../../nbs/samples/fish.ipynb #04f9270d
-def _turn_copy(
+def _rotate_copy(
     photo: Image.Image,             # original
     rng: np.random.Generator,       # source of the angle
 ) -> Image.Image:                   # same size
-    "A rotated, perhaps mirrored copy of a photo."
+    "Make a rotated, perhaps flipped copy of a photo."
     copy = ImageOps.mirror(photo) if rng.random() < .5 else photo
     return copy.rotate(rng.uniform(0, 360), Image.Resampling.BICUBIC)
 
 # %% ../../nbs/samples/fish.ipynb #99c5dd63
 def _with_copies(
     plan: pd.DataFrame,     # from `_plan_photos`
-    copies: int = 0,        # turned copies of each original
-) -> pd.DataFrame:          # `copies + 1` rows an original, with `specimen` and `copy` (0 is the original)
-    "Repeat each row of the plan for its copies, remembering the original."
-    plan = plan.assign(specimen=[f"{s.replace(' ', '_')}_{i}" for s, i in zip(plan.species, plan.individual)])
+    copies: int = 0,        # rotated copies of each original
+) -> pd.DataFrame:          # `copies + 1` rows per original, with `specimen` and `copy` (0 is the original)
+    "Repeat each row of the plan for its copies, and name the original."
+    specimen = [f"{s.replace(' ', '_')}_{i}" for s, i in zip(plan.species, plan.individual, strict=True)]
+    plan = plan.assign(specimen=specimen)
     plan = plan.loc[plan.index.repeat(copies + 1)].reset_index(drop=True)
     return plan.assign(copy=plan.groupby("specimen").cumcount())
 
 # %% ../../nbs/samples/fish.ipynb #17c63fed
 def _mislabel(
     plan: pd.DataFrame,     # with a `species` column
-    share: float = 0.,      # share of rows to mislabel, 0 to 1
+    fraction: float = 0.,   # of rows to mislabel, 0 to 1
     seed: int = 0,          # which rows, and which wrong label
 ) -> pd.DataFrame:          # with a `label` column
-    "Label rows by species, a share of them wrongly."
+    "Label rows by species, a fraction of them wrongly."
     rng, names = np.random.default_rng([seed, 1]), [s.scientificName for s in SPECIES]
-    wrong = rng.permutation(len(plan)) < round(share * len(plan))
+    wrong = rng.permutation(len(plan)) < round(fraction * len(plan))
     step = rng.integers(1, len(names), len(plan)) * wrong
-    return plan.assign(label=[names[(names.index(s) + k) % len(names)] for s, k in zip(plan.species, step)])
+    labels = [names[(names.index(s) + k) % len(names)] for s, k in zip(plan.species, step, strict=True)]
+    return plan.assign(label=labels)
 
 # %% ../../nbs/samples/fish.ipynb #71602200
 _LAYOUTS = ("folders", "names", "splits", "kaggle")
@@ -64,7 +69,7 @@ def _place_photo(
     row,                # a row with `label`, `number` and `split`
     layout: str,        # one of `_LAYOUTS`
     ext: str = "jpg",   # `jpg` or `png`
-) -> str:               # posix path relative to the set's root
+) -> str:               # POSIX path relative to the folder of the set
     "The path a photo has in a layout."
     name = f"{row.number:05d}.{ext}"
     if layout == "names": return f"{row.label.replace(' ', '_')}_{row.number}.{ext}"
@@ -75,21 +80,21 @@ def _place_photo(
 def _mask_path(
     path: str,          # a path of the `kaggle` layout
 ) -> str:               # the path of its mask
-    "Where the ground-truth mask of a photo lies."
+    "The path of the mask of a photo."
     p = Path(path)
     return (p.parent.with_name(p.parent.name + " GT") / p.with_suffix(".png").name).as_posix()
 
 # %% ../../nbs/samples/fish.ipynb #701b74d0
 def _plan_set(
-    per_species=60,             # photos a species: a number, or nine numbers
+    per_species=60,             # photos per species: a number, or nine numbers
     layout: str = "folders",    # one of `_LAYOUTS`
     ext: str = "jpg",           # `jpg` or `png`
-    copies: int = 0,            # turned copies of each original
-    label_noise: float = 0.,    # share of wrong labels
-    seed: int = 0,              # drawings, copies, labels and split follow from it
-) -> pd.DataFrame:              # one row a photo
-    "The truth table of a sample set, before anything is drawn."
-    if layout not in _LAYOUTS: raise ValueError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}.")
+    copies: int = 0,            # rotated copies of each original
+    label_noise: float = 0.,    # fraction of wrong labels
+    seed: int = 0,              # of photos, copies, labels and split
+) -> pd.DataFrame:              # one row per photo
+    "Plan a sample set: its truth table, before anything is drawn."
+    _check_option(layout, _LAYOUTS, "layout")
     plan = _mislabel(_with_copies(_plan_photos(per_species), copies), label_noise, seed)
     split = np.random.default_rng([seed, 2]).choice(["train", "valid", "test"], len(plan), p=[.6, .2, .2])
     plan = plan.assign(split=split if layout == "splits" else None, number=plan.groupby("label").cumcount() + 1)
@@ -100,25 +105,25 @@ def _plan_set(
 def _draw_row(
     row,                # a row of `_plan_set`
     size: int = 256,    # side, px
-    seed: int = 0,      # the set's seed
-) -> tuple:             # photo (RGB) and mask (L)
+    seed: int = 0,      # of the set
+) -> DrawnPhoto:        # photo (RGB) and mask (L)
     "Draw one row of the plan."
     number = [s.scientificName for s in SPECIES].index(row.species)
-    photo, mask = draw_photo(SPECIES[number], np.random.default_rng([seed, number, row.individual]), size)
-    if not row.copy: return photo, mask
-    twice = lambda im: _turn_copy(im, np.random.default_rng([seed, number, row.individual, row.copy]))
-    return twice(photo), twice(mask).point(lambda v: 255 * (v > 127))
+    drawn = draw_photo(SPECIES[number], np.random.default_rng([seed, number, row.individual]), size)
+    if not row.copy: return drawn
+    rotate = lambda im: _rotate_copy(im, np.random.default_rng([seed, number, row.individual, row.copy]))
+    return DrawnPhoto(rotate(drawn.photo), rotate(drawn.mask).point(lambda v: 255 * (v > 127)))
 
 def _write_row(
     row,                # a row of `_plan_set`
-    dest: Path,         # the set's root
+    dest: Path,         # folder of the set
     masks: bool,        # also write the mask?
     size: int = 256,    # side, px
-    seed: int = 0,      # the set's seed
-):
+    seed: int = 0,      # of the set
+) -> None:
     "Draw one row and write its files."
-    photo, mask = _draw_row(row, size, seed)
-    files = {row.path: photo, _mask_path(row.path): mask} if masks else {row.path: photo}
+    drawn = _draw_row(row, size, seed)
+    files = {row.path: drawn.photo} | ({_mask_path(row.path): drawn.mask} if masks else {})
     for path, picture in files.items():
         target = dest / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,29 +131,29 @@ def _write_row(
 
 # %% ../../nbs/samples/fish.ipynb #07916032
 def _break_files(
-    paths,              # files to spoil, changed in place
-):
-    "Spoil files in turn: empty, cut off, text."
-    spoil = (lambda b: b"", lambda b: b[:len(b) // 2], lambda b: b"<html>404 Not Found</html>")
-    for i, p in enumerate(map(Path, paths)): p.write_bytes(spoil[i % 3](p.read_bytes()))
+    paths,              # files to damage in place
+) -> None:
+    "Damage files in turn: empty, cut off, a web page."
+    damage = (lambda b: b"", lambda b: b[:len(b) // 2], lambda b: b"<html>404 Not Found</html>")
+    for i, p in enumerate(map(Path, paths)): p.write_bytes(damage[i % 3](p.read_bytes()))
 
 # %% ../../nbs/samples/fish.ipynb #fd06043a
 def sample_fish(
     dest,                       # folder to write to
-    per_species=60,             # photos a species: a number, or nine numbers
+    per_species=60,             # photos per species: a number, or nine numbers
     size: int = 256,            # side of a photo, px
     ext: str = "jpg",           # `jpg` or `png`
     layout: str = "folders",    # `folders`, `names`, `splits` or `kaggle` (with masks)
-    copies: int = 0,            # rotated and mirrored copies of each original
-    label_noise: float = 0.,    # share of wrong labels
-    broken: int = 0,            # files to spoil
+    copies: int = 0,            # rotated and flipped copies of each original
+    label_noise: float = 0.,    # fraction of wrong labels
+    broken: int = 0,            # files to damage
     seed: int = 0,              # same seed, same photos
-) -> pd.DataFrame:              # one row a photo: `path` (relative), `label`, `species`, `specimen`, `broken`, …
-    "Draw the sample set of nine invented species."
+) -> pd.DataFrame:              # one row per photo: `path` (relative), `label`, `species`, `specimen`, `broken`, …
+    "Write the sample set of nine invented species."
     dest, plan = Path(dest), _plan_set(per_species, layout, ext, copies, label_noise, seed)
     for row in plan.itertuples(): _write_row(row, dest, layout == "kaggle", size, seed)
-    spoiled = np.random.default_rng([seed, 3]).permutation(len(plan))[:broken]
-    _break_files(dest / p for p in plan.path.iloc[spoiled])
-    plan = plan.assign(broken=plan.index.isin(spoiled))
+    damaged = np.random.default_rng([seed, 3]).permutation(len(plan))[:broken]
+    _break_files(dest / p for p in plan.path.iloc[damaged])
+    plan = plan.assign(broken=plan.index.isin(damaged))
     plan.to_csv(dest / "labels.csv", index=False)
     return plan

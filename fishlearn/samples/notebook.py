@@ -1,4 +1,4 @@
-"""An empty folder, and a cache of its own if asked: what each page of this documentation starts with.
+"""Give a page of this documentation an empty folder to work in, and a cache of its own if it needs one.
 
 Docs: https://fishlearn.github.io/fishlearn/samples/notebook.html.md"""
 
@@ -8,16 +8,27 @@ Docs: https://fishlearn.github.io/fishlearn/samples/notebook.html.md"""
 __all__ = []
 
 # %% ../../nbs/samples/notebook.ipynb #dca4c6c9
-import os, tempfile
+import os
+import tempfile
 
 # %% ../../nbs/samples/notebook.ipynb #d0a80d45
 def _start_page(
-    figures: str = "",          # format of figures: `jpeg` for photos, `png` or `svg` for charts; "" keeps the default
-    own_cache: bool = False,    # start with an empty cache, instead of the one of this machine?
-):
+    figures: str = "",          # format of pictures: `jpeg` for photos, `png` or `svg` for charts; "" keeps the default
+    own_cache: bool = False,    # start with an empty cache instead of the one of this computer?
+) -> None:
     "Work in an empty folder."
     os.chdir(tempfile.mkdtemp(prefix="fishlearn-"))
     if own_cache: os.environ["FISHLEARN_CACHE"] = tempfile.mkdtemp(prefix="fishlearn-cache-")
-    if not figures: return
+    if figures: _use_format(figures)
+
+# %% ../../nbs/samples/notebook.ipynb #883e51b8
+def _use_format(
+    figures: str,       # `jpeg`, `png` or `svg`
+) -> None:
+    "Show the pictures of this notebook in a format; without a notebook, do nothing."
     from IPython import get_ipython
-    if shell := get_ipython(): shell.run_line_magic("config", f"InlineBackend.figure_formats = ['{figures}']")
+    if not (shell := get_ipython()): return
+    shell.run_line_magic("config", f"InlineBackend.figure_formats = ['{figures}']")
+    if figures != "jpeg": return
+    from PIL import Image
+    shell.display_formatter.formatters["image/png"].for_type(Image.Image, lambda picture: None)

@@ -1,4 +1,4 @@
-"""Three public data sets of animal photos.
+"""Download three public sets of animal photos, once, into the folder where fastai keeps its data.
 
 Docs: https://fishlearn.github.io/fishlearn/samples/public.html.md"""
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import JobError
+from ..messages import logger
 from .archives import unpack
 from .downloads import fetch
 
@@ -21,7 +22,7 @@ from .downloads import fetch
 def _set_folders(
     dest=None,          # folder for both, or None for those of fastai
 ) -> tuple:             # folder for photos, folder for archives
-    "Where public sets are kept."
+    "Find where public sets are kept."
     if dest is not None: return Path(dest), Path(dest)
     from fastai.data.external import fastai_path
     return fastai_path("data"), fastai_path("archive")
@@ -30,7 +31,7 @@ def _public_set(
     name: str,          # folder of the set
     url: str,           # its archive
     dest,               # folder for sets, or None for that of fastai
-    unwrap: bool,       # take off a single folder that holds all
+    unwrap: bool,       # take off a single folder that contains everything?
     **check             # `size` and `checksum` of the archive, where known
 ) -> Path:              # the folder
     "Download and unpack a set, once."
@@ -39,42 +40,51 @@ def _public_set(
     return folder if folder.exists() else unpack(fetch(url, archives / Path(url).name, **check), folder, unwrap)
 
 # %% ../../nbs/samples/public.ipynb #4cc009de
+_PETS_CREDIT = """Oxford-IIIT Pet, CC BY-SA 4.0, https://www.robots.ox.ac.uk/~vgg/data/pets/
+O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar: Cats and Dogs, CVPR 2012"""
+
 def _fastai_check(
     url: str,           # address of an archive
 ) -> dict:              # `size` and `checksum` for `fetch`; empty where fastai knows neither
-    "What fastai publishes about an archive."
+    "Look up what fastai publishes about an archive."
     import fastai.data
     from fastdownload.core import checks_module, path_stats, read_checks
     known = read_checks(checks_module(fastai.data)).get(url)
     return dict(size=known[0], checksum=lambda file: path_stats(file) == known) if known else {}
 
 def pets(
-    dest=None,          # folder for sets (default: that of fastai)
-    url: str = None,    # address of the archive (default: `URLs.PETS`)
-) -> Path:              # folder with the photos; the breed is in the file name
-    "Oxford-IIIT Pet: 37 breeds of cats and dogs, about 200 photos each."
+    dest=None,                  # folder for sets (default: that of fastai)
+    url: str | None = None,     # address of the archive (default: `URLs.PETS`)
+) -> Path:                      # folder with the photos; the breed is in the file name
+    "Download Oxford-IIIT Pet: 37 breeds of cats and dogs, about 200 photos each."
     from fastai.data.external import URLs
     url = url or URLs.PETS
-    print("Oxford-IIIT Pet, CC BY-SA 4.0, https://www.robots.ox.ac.uk/~vgg/data/pets/\nO. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar: Cats and Dogs, CVPR 2012")
+    logger.info(_PETS_CREDIT)
     return _public_set("oxford-iiit-pet", url, dest, True, **_fastai_check(url)) / "images"
 
 # %% ../../nbs/samples/public.ipynb #81ce0ae0
 _FISH4KNOWLEDGE = {f"fish_{i:02d}": name for i, name in enumerate((
-    "Dascyllus reticulatus", "Plectroglyphidodon dickii", "Chromis chrysura", "Amphiprion clarkii", "Chaetodon lunulatus", "Chaetodon trifascialis",
-    "Myripristis kuntee", "Acanthurus nigrofuscus", "Hemigymnus fasciatus", "Neoniphon sammara", "Abudefduf vaigiensis", "Canthigaster valentini",
-    "Pomacentrus moluccensis", "Zebrasoma scopas", "Hemigymnus melapterus", "Lutjanus fulvus", "Scolopsis bilineata", "Scaridae",
-    "Pempheris vanicolensis", "Zanclus cornutus", "Neoglyphidodon nigroris", "Balistapus undulatus", "Siganus fuscescens"), 1)}
+    "Dascyllus reticulatus", "Plectroglyphidodon dickii", "Chromis chrysura", "Amphiprion clarkii",
+    "Chaetodon lunulatus", "Chaetodon trifascialis", "Myripristis kuntee", "Acanthurus nigrofuscus",
+    "Hemigymnus fasciatus", "Neoniphon sammara", "Abudefduf vaigiensis", "Canthigaster valentini",
+    "Pomacentrus moluccensis", "Zebrasoma scopas", "Hemigymnus melapterus", "Lutjanus fulvus",
+    "Scolopsis bilineata", "Scaridae", "Pempheris vanicolensis", "Zanclus cornutus",
+    "Neoglyphidodon nigroris", "Balistapus undulatus", "Siganus fuscescens"), 1)}
 _F4K_PAGE = "https://groups.inf.ed.ac.uk/vision/DATASETS/FISH4KNOWLEDGE/WEBSITE/GROUNDTRUTH/RECOG"
+_F4K_CREDIT = f"""Fish4Knowledge, free to use with this notice, {_F4K_PAGE}
+B. J. Boom, P. X. Huang, J. He, R. B. Fisher:
+Supporting ground-truth annotation of image datasets using clustering, ICPR 2012"""
 
+# %% ../../nbs/samples/public.ipynb #342f2d0c
 def fish4knowledge(
-    dest=None,          # folder for sets (default: that of fastai)
-    url: str = None,    # address of the archive (default: the one of its makers)
-) -> Path:              # `fish_image`, with a folder a species
-    "Fish4Knowledge: 27,370 photos of 23 species on a reef, frames of video."
-    print(f"Fish4Knowledge, free to use with this notice, {_F4K_PAGE}\n"
-          "B. J. Boom, P. X. Huang, J. He, R. B. Fisher: Supporting ground-truth annotation of image datasets using clustering, ICPR 2012")
+    dest=None,                  # folder for sets (default: that of fastai)
+    url: str | None = None,     # address of the archive (default: the one of its makers)
+) -> Path:                      # `fish_image`, with a folder per species
+    "Download Fish4Knowledge: 27,370 photos of 23 species on a reef, frames of video."
+    logger.info(_F4K_CREDIT)
     size = 510_912_000 if url is None else None
-    folder = _public_set("fishRecognition_GT", url or f"{_F4K_PAGE}/Archive/fishRecognition_GT.tar", dest, False, size=size)
+    url = url or f"{_F4K_PAGE}/Archive/fishRecognition_GT.tar"
+    folder = _public_set("fishRecognition_GT", url, dest, False, size=size)
     for photos in folder.glob("**/fish_image"): return photos
     raise JobError(f"{folder} has no folder fish_image; delete it and call again.")
 
@@ -82,18 +92,23 @@ def fish4knowledge(
 def fish4knowledge_table(
     folder,                 # `fish_image`, as `fish4knowledge` returns it
 ) -> pd.DataFrame:          # `path`, `label` (species), `group` (track)
-    "The photos of Fish4Knowledge with species and track."
-    rows = [(p.as_posix(), _FISH4KNOWLEDGE[p.parent.name], p.stem.split("_")[1]) for p in sorted(Path(folder).glob("fish_*/*.png"))]
+    "List the photos of Fish4Knowledge with species and track."
+    files = sorted(Path(folder).glob("fish_*/*.png"))
+    rows = [(p.as_posix(), _FISH4KNOWLEDGE[p.parent.name], p.stem.split("_")[1]) for p in files]
     return pd.DataFrame(rows, columns=["path", "label", "group"])
 
 # %% ../../nbs/samples/public.ipynb #b8ff2737
 _KAGGLE_FISH = "crowww/a-large-scale-fish-dataset"
+_KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{_KAGGLE_FISH}"
+_KAGGLE_CREDIT = f"""A Large Scale Fish Dataset, terms on {_KAGGLE_PAGE}
+O. Ulucan, D. Karakaya, M. Turkan:
+A Large-Scale Dataset for Fish Segmentation and Classification, ASYU 2020"""
 
 def _kaggle_download(
     handle: str,        # data set and version
     cache: Path,        # folder for kagglehub's downloads, unless `KAGGLEHUB_CACHE` names one
 ) -> Path:              # folder of the data set
-    "Get a data set from Kaggle, or raise what went wrong in a few words."
+    "Download a data set from Kaggle, or raise what went wrong in a few words."
     from fastcore.xtras import modified_env
     try: import kagglehub
     except ImportError: raise JobError("this needs kagglehub, so run pip install kagglehub") from None
@@ -104,11 +119,14 @@ def _kaggle_download(
 def large_scale_fish(
     dest=None,          # folder for sets (default: that of fastai)
 ) -> Path:              # folder with `Fish_Dataset` and `NA_Fish_Dataset`
-    "A Large Scale Fish Dataset: nine kinds of seafood, 9,000 photos that are copies of about 430."
-    page, (data, archives) = f"https://www.kaggle.com/datasets/{_KAGGLE_FISH}", _set_folders(dest)
-    folder, archive = data / _KAGGLE_FISH.split("/")[1], archives / f"{_KAGGLE_FISH.split('/')[1]}.zip"
-    print(f"A Large Scale Fish Dataset, terms on {page}\nO. Ulucan, D. Karakaya, M. Turkan: A Large-Scale Dataset for Fish Segmentation and Classification, ASYU 2020")
+    "Download A Large Scale Fish Dataset: nine kinds of seafood, 9,000 photos that are copies of about 430."
+    data, archives = _set_folders(dest)
+    folder = data / _KAGGLE_FISH.split("/")[1]
+    archive = archives / f"{folder.name}.zip"
+    logger.info(_KAGGLE_CREDIT)
     if folder.exists(): return folder
     if archive.exists(): return unpack(archive, folder)
     try: return _kaggle_download(f"{_KAGGLE_FISH}/versions/2", data / "kagglehub")
-    except JobError as e: raise JobError(f"The data set could not be downloaded: {e}; call again, or get it by hand from {page} and save it as {archive}.") from None
+    except JobError as e:
+        raise JobError(f"The data set could not be downloaded: {e}; try again, or download it yourself "
+                       f"from {_KAGGLE_PAGE} and save it as {archive}.") from None

@@ -1,4 +1,4 @@
-"""Photos with several animals, drawn: boxes and outlines for each, and several species in one photo.
+"""Write synthetic reef scenes with a box and an outline for each fish, and several species per photo.
 
 Docs: https://fishlearn.github.io/fishlearn/samples/reef.html.md"""
 
@@ -16,17 +16,18 @@ import pandas as pd
 from PIL import Image
 
 from ..data.masks import _mask_outlines
-from .drawing import SPECIES, _add_light, _draw_water, _pose, draw_fish
+from .drawing import _add_light, _draw_water, _pose, draw_fish
+from .species import SPECIES
 
 # %% ../../nbs/samples/reef.ipynb #33bd0a36
 def _draw_scene(
     species: list,              # up to four `DrawnSpecies`
     rng: np.random.Generator,   # source of variation
     size: int = 320,            # side, px
-) -> tuple:                     # photo (RGB), and one mask a fish (L)
-    "One photo of several fish."
+) -> tuple:                     # photo (RGB), and a list with one mask per fish (L)
+    "Draw one photo of several fish."
     scene, half, masks = _draw_water(rng, size), size // 2, []
-    for s, quarter in zip(species, rng.permutation(4)):
+    for s, quarter in zip(species, rng.permutation(4), strict=False):
         fish = _pose(draw_fish(s, rng, 2 * half), rng).reduce(2)
         place = (int(quarter % 2) * half, int(quarter // 2) * half)
         scene.paste(fish, place, fish)
@@ -39,27 +40,42 @@ def _draw_scene(
 def _annotate(
     mask: Image.Image,  # of one fish
 ) -> dict:              # `bbox`, `segmentation`, `area`, `iscrowd`
-    "A COCO annotation of one animal."
-    x, y, right, bottom = mask.getbbox()
-    return dict(bbox=[x, y, right - x, bottom - y], segmentation=_mask_outlines(np.asarray(mask)), area=int((np.asarray(mask) > 0).sum()), iscrowd=0)
+    "Make the COCO annotation of one animal."
+    inside = np.asarray(mask)
+    x, y, right, bottom = mask.getbbox() or (0, 0, 0, 0)
+    return dict(bbox=[x, y, right - x, bottom - y], segmentation=_mask_outlines(inside),
+                area=int((inside > 0).sum()), iscrowd=0)
 
 # %% ../../nbs/samples/reef.ipynb #166a10a0
 def _pick_species(
     rng: np.random.Generator,   # source of the choice
     n_species: int,             # to choose from
 ) -> list:                      # numbers of one to three species
-    "Which species are on a photo."
+    "Choose the species of a photo."
     return sorted(rng.permutation(n_species)[:rng.integers(1, 4)].tolist())
 
+def _coco_file(
+    paths: list,                # of the photos, relative
+    notes: list,                # annotations
+    n_species: int,             # categories
+    size: int,                  # side of a photo, px
+) -> dict:                      # `images`, `annotations`, `categories`
+    "Make the contents of a COCO file."
+    images = [dict(id=i, file_name=p, width=size, height=size) for i, p in enumerate(paths)]
+    categories = [dict(id=i, name=s.scientificName) for i, s in enumerate(SPECIES[:n_species])]
+    return dict(images=images, annotations=notes, categories=categories)
+
+# %% ../../nbs/samples/reef.ipynb #3256c6dd
 def sample_reef(
     dest,                   # folder to write to
     photos: int = 60,       # how many
     n_species: int = 5,     # to choose from, up to nine
     size: int = 320,        # side of a photo, px
     seed: int = 0,          # same seed, same photos
-) -> pd.DataFrame:          # one row a photo: `path` (relative), `label`
-    "Draw photos with one to three species each, labelled in two ways."
-    dest, rows, notes = Path(dest), [], []
+) -> pd.DataFrame:          # one row per photo: `path` (relative), `label`
+    "Write photos with one to three species each, labelled in two ways."
+    dest, rows = Path(dest), []
+    notes: list[dict] = []
     (dest / "images").mkdir(parents=True, exist_ok=True)
     for i in range(photos):
         rng = np.random.default_rng([seed, i])
@@ -67,10 +83,10 @@ def sample_reef(
         photo, masks = _draw_scene([SPECIES[c] for c in chosen], rng, size)
         photo.save(dest / f"images/{i:04d}.jpg", quality=90)
         rows.append((f"images/{i:04d}.jpg", ";".join(SPECIES[c].scientificName for c in chosen)))
-        notes += [dict(id=len(notes) + k, image_id=i, category_id=c, **_annotate(m)) for k, (c, m) in enumerate(zip(chosen, masks))]
-    coco = dict(images=[dict(id=i, file_name=p, width=size, height=size) for i, (p, _) in enumerate(rows)], annotations=notes,
-                categories=[dict(id=i, name=s.scientificName) for i, s in enumerate(SPECIES[:n_species])])
-    (dest / "reef.json").write_text(json.dumps(coco), encoding="utf-8")
+        for c, mask in zip(chosen, masks, strict=True):
+            notes.append(dict(id=len(notes), image_id=i, category_id=c, **_annotate(mask)))
     table = pd.DataFrame(rows, columns=["path", "label"])
+    coco = _coco_file(table.path.tolist(), notes, n_species, size)
+    (dest / "reef.json").write_text(json.dumps(coco), encoding="utf-8")
     table.to_csv(dest / "labels.csv", index=False)
     return table

@@ -1,4 +1,4 @@
-"""Lay one photo on another, see how alike they are, and say what was done to it.
+"""Find the pose in which one photo fits the other, and measure how similar they are.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/alignment.html.md"""
 
@@ -8,90 +8,57 @@ Docs: https://fishlearn.github.io/fishlearn/splits/alignment.html.md"""
 __all__ = []
 
 # %% ../../nbs/splits/alignment.ipynb #10b2730b
-import numpy as np
-import pandas as pd
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional as F
 
+from .poses import _disc, _initial_pose, _Pairs, _sample_points, _transform_points, _within
 from .signatures import _blur
 
-# %% ../../nbs/splits/alignment.ipynb #c14c4dc9
-def _disc(
-    n: int,             # points across
-    radius: float = .9, # of 1
-) -> torch.Tensor:      # shape (points, 2)
-    "Points of the largest disc of a photo, evenly spread."
-    g = (torch.arange(n) + .5) / n * 2 - 1
-    u = torch.cartesian_prod(g, g).flip(1)
-    return u[u.norm(dim=1) < radius]
-
-def _initial_pose(
-    angle: torch.Tensor,    # from `_best_rotation`
-    mirrored: torch.Tensor, # from `_best_rotation`
-) -> torch.Tensor:          # shape (n, 2, 3)
-    "A turn about the centre."
-    c, s, f = angle.cos(), angle.sin(), torch.where(mirrored, -1., 1.)
-    return torch.stack([c, s, 0 * c, -s * f, c * f, 0 * c], 1).reshape(-1, 2, 3)
-
-def _transform_points(
-    pose: torch.Tensor,     # shape (n, 2, 3)
-    u: torch.Tensor,        # points, shape (points, 2)
-) -> torch.Tensor:          # shape (n, points, 2)
-    "Where points of one photo lie in the other."
-    return u @ pose[:, :, :2].transpose(1, 2) + pose[:, None, :, 2]
-
-def _sample_points(
-    x: torch.Tensor,        # pictures, shape (n, channels, side, side)
-    u: torch.Tensor,        # points, shape (n, points, 2)
-    reach: torch.Tensor,    # from `_disc_reach`
-) -> torch.Tensor:          # shape (n, channels, points)
-    "The pictures at some points."
-    return F.grid_sample(x, (u * reach[:, None])[:, None], align_corners=False)[:, :, 0]
-
-def _within(
-    u: torch.Tensor,        # points, shape (n, points, 2)
-    reach: torch.Tensor,    # from `_disc_reach`
-) -> torch.Tensor:          # 1 or 0, shape (n, points)
-    "Which points lie on the photo."
-    return ((u * reach[:, None]).abs() < .98).all(2).float()
-
 # %% ../../nbs/splits/alignment.ipynb #c584389a
+def _centre(
+    v: torch.Tensor,        # values, shape (n, points)
+    inside: torch.Tensor,   # which count, 1 or 0, shape (n, points)
+) -> torch.Tensor:          # same shape
+    "Values with mean 0; those that don't count are 0."
+    return (v - (v * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)) * inside
+
 def _standardise(
     v: torch.Tensor,        # values, shape (n, points)
-    inside: torch.Tensor,   # which count, 1 or 0
+    inside: torch.Tensor,   # which count, 1 or 0, shape (n, points)
 ) -> torch.Tensor:          # same shape, mean 0 and length 1
     "Values without brightness and contrast."
-    v = (v - (v * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)) * inside
+    v = _centre(v, inside)
     return v / (v.norm(dim=1, keepdim=True) + 1e-6)
 
+# %% ../../nbs/splits/alignment.ipynb #d9adc57a
 def _worst_part(
-    x: torch.Tensor,        # from `standard`
+    x: torch.Tensor,        # from `_standardise`
     y: torch.Tensor,        # the partners
     inside: torch.Tensor,   # which count, 1 or 0
     u: torch.Tensor,        # points
     across: int = 8,        # parts across the disc
 ) -> torch.Tensor:          # shape (n,)
-    "The lowest correlation in any part of two photos that holds structure."
+    "The lowest correlation in any part of two photos that has structure."
     part = ((u + 1) / 2 * across).long().clamp(0, across - 1) @ torch.tensor([1, across])
     add = lambda values: torch.zeros(len(values), across**2).index_add_(1, part, values)
-    points, xx, yy = add(inside), add(x * x), add(y * y)
-    strong = (points > inside.sum(1, keepdim=True) / across**2 / 2) & ((xx + yy) / points.clamp(min=1) > 1 / inside.sum(1, keepdim=True).clamp(min=1))
+    points, xx, yy, all_points = add(inside), add(x * x), add(y * y), inside.sum(1, keepdim=True)
+    filled = points > all_points / across**2 / 2
+    strong = filled & ((xx + yy) / points.clamp(min=1) > 1 / all_points.clamp(min=1))
     return (add(x * y) / (xx * yy).sqrt().clamp(min=1e-9)).masked_fill(~strong, 1).amin(1)
 
 def _similarity(
-    a: torch.Tensor,        # pictures from `greys`
-    b: torch.Tensor,        # their partners
-    reach_a: torch.Tensor,  # from `_disc_reach`
-    reach_b: torch.Tensor,  # the same of the partners
+    pairs: _Pairs,
     pose: torch.Tensor,     # shape (n, 2, 3)
-) -> torch.Tensor:          # correlation of the fine structure, -1 to 1; 0 where the pose distorts, where less than 0.6 of the disc is common, or where some part differs
-    "How alike two photos are once one is laid on the other."
-    sizes, shift = torch.linalg.svdvals(pose[:, :, :2]), pose[:, :, 2].norm(dim=1)
-    sane = (sizes.amin(1) > .8) & (sizes.amax(1) < 1.25) & (shift < .3)
+) -> torch.Tensor:          # from -1 to 1, shape (n,)
+    """Correlation of the fine structure of aligned photos; 0 where the pose distorts, where less than
+    0.6 of the disc is shared, or where some part differs."""
+    scales, shift = torch.linalg.svdvals(pose[:, :, :2]), pose[:, :, 2].norm(dim=1)
+    sane = (scales.amin(1) > .8) & (scales.amax(1) < 1.25) & (shift < .3)
     u = _disc(96)
-    v, fine = _transform_points(pose, u), lambda x: (_blur(x, 1.) - _blur(x, 5.))[:, None]
-    inside = _within(v, reach_b)
-    x, y = (_standardise(_sample_points(fine(p), q, r)[:, 0], inside) for p, q, r in ((a, u.expand(len(a), -1, -1), reach_a), (b, v, reach_b)))
+    a, b, inside = pairs.map(lambda x: _blur(x, 1.) - _blur(x, 5.)).values(pose, u)
+    x, y = _standardise(a, inside), _standardise(b, inside)
     return (x * y).sum(1) * (inside.mean(1) > .6) * sane * (_worst_part(x, y, inside, u) > .3)
 
 # %% ../../nbs/splits/alignment.ipynb #0e591021
@@ -99,160 +66,80 @@ def _slopes(
     x: torch.Tensor,        # pictures, shape (n, side, side)
     reach: torch.Tensor,    # from `_disc_reach`
 ) -> torch.Tensor:          # shape (n, 3, side, side): the picture, its slope across, its slope down
-    "A picture and how it changes."
+    "Pictures and how they change."
     p, k = F.pad(x[:, None], (1, 1, 1, 1), mode="replicate")[:, 0], x.shape[1] / 4
     across, down = p[:, 1:-1, 2:] - p[:, 1:-1, :-2], p[:, 2:, 1:-1] - p[:, :-2, 1:-1]
     return torch.stack([x, across * k * reach[:, :1, None], down * k * reach[:, 1:, None]], 1)
 
 def _refine_pose(
     pose: torch.Tensor,     # shape (n, 2, 3)
-    target: torch.Tensor,   # values of the first picture at the points
-    b: torch.Tensor,        # from `_slopes` of the second
-    u: torch.Tensor,        # points
-    reach: torch.Tensor,    # from `_disc_reach`, of the second
+    target: torch.Tensor,   # values of the first photo at the points, shape (n, points)
+    b: torch.Tensor,        # from `_slopes`, of the second photo
+    u: torch.Tensor,        # points, shape (points, 2)
+    reach: torch.Tensor,    # from `_disc_reach`, of the second photo
 ) -> torch.Tensor:          # shape (n, 2, 3)
-    "One step towards the pose at which both look alike."
+    "One step towards the pose in which both photos fit."
     v = _transform_points(pose, u)
     inside, (value, across, down) = _within(v, reach), _sample_points(b, v, reach).unbind(1)
-    norm = ((value - (value * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)) * inside).norm(dim=1, keepdim=True) + 1e-6
+    norm = _centre(value, inside).norm(dim=1, keepdim=True) + 1e-6
     error = _standardise(target, inside) - _standardise(value, inside)
-    j = torch.stack([across * u[:, 0], across * u[:, 1], across, down * u[:, 0], down * u[:, 1], down], 2) * (inside / norm)[..., None]
+    x, y = u[:, 0], u[:, 1]
+    j = torch.stack([across * x, across * y, across, down * x, down * y, down], 2)
+    j = j * (inside / norm)[..., None]
     j = j - j.mean(1, keepdim=True)
-    change = torch.linalg.solve_ex(j.transpose(1, 2) @ j + 1e-4 * torch.eye(6), j.transpose(1, 2) @ error[..., None])[0].nan_to_num()
+    hessian, slope = j.transpose(1, 2) @ j + 1e-4 * torch.eye(6), j.transpose(1, 2) @ error[..., None]
+    change = torch.linalg.solve_ex(hessian, slope)[0].nan_to_num()
     return pose + change[..., 0].clamp(-.1, .1).reshape(-1, 2, 3)
 
 # %% ../../nbs/splits/alignment.ipynb #e4db0de6
-def _align(
-    a: torch.Tensor,        # pictures from `greys`
-    b: torch.Tensor,        # their partners
-    reach_a: torch.Tensor,  # from `_disc_reach`
-    reach_b: torch.Tensor,  # the same of the partners
+class _Alignment(NamedTuple):
+    "How photos fit their partners."
+    pose: torch.Tensor          # shape (n, 2, 3)
+    similarity: torch.Tensor    # correlation, from -1 to 1, shape (n,)
+
+def _improve(
+    pairs: _Pairs,
     pose: torch.Tensor,     # shape (n, 2, 3)
-    steps: int,             # improvements
+    steps: int,             # number of improvements
     sigma: float,           # blur, px
     points: int,            # across the disc
-) -> tuple:                 # better pose, shape (n, 2, 3); correlation of what both show, shape (n,)
-    "Improve poses on pictures of some blur."
-    u = _disc(points)
-    target, pic = _sample_points(_blur(a, sigma)[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], _slopes(_blur(b, sigma), reach_b)
-    for _ in range(steps): pose = _refine_pose(pose, target, pic, u, reach_b)
+) -> _Alignment:
+    "Improve poses on blurred pictures."
+    u, blurred = _disc(points), pairs.map(lambda x: _blur(x, sigma))
+    target, slopes = blurred.values_of_a(u), _slopes(blurred.b, pairs.reach_b)
+    for _ in range(steps): pose = _refine_pose(pose, target, slopes, u, pairs.reach_b)
     v = _transform_points(pose, u)
-    inside = _within(v, reach_b)
-    return pose, (_standardise(target, inside) * _standardise(_sample_points(pic, v, reach_b)[:, 0], inside)).sum(1)
+    value, inside = _sample_points(slopes, v, pairs.reach_b)[:, 0], _within(v, pairs.reach_b)
+    return _Alignment(pose, (_standardise(target, inside) * _standardise(value, inside)).sum(1))
 
 # %% ../../nbs/splits/alignment.ipynb #5b783e6a
+def _align_from(
+    pairs: _Pairs,
+    pose: torch.Tensor,     # to start from, shape (n, 2, 3)
+) -> _Alignment:
+    "Align photos from a first guess; similarity 0 where it leads nowhere."
+    halves = pairs.map(lambda x: F.avg_pool2d(x[:, None], 2)[:, 0])
+    pose, rough = _improve(halves, pose, steps=6, sigma=1.5, points=32)
+    near, similarity = rough > .75, torch.zeros(len(pairs))
+    pose[near] = _improve(pairs[near], pose[near], steps=4, sigma=1.5, points=48).pose
+    similarity[near] = _similarity(pairs[near], pose[near])
+    return _Alignment(pose, similarity)
+
 def _align_pairs(
-    a: torch.Tensor,        # pictures from `greys`
-    b: torch.Tensor,        # their partners
-    reach_a: torch.Tensor,  # from `_disc_reach`
-    reach_b: torch.Tensor,  # the same of the partners
-    angle: torch.Tensor,    # from `_best_rotation`
-    mirrored: torch.Tensor, # from `_best_rotation`
-    threshold: float = .88,    # similarity at which no other way is tried
-) -> tuple:                 # pose, shape (n, 2, 3), and similarity, shape (n,)
-    "Lay photos on their partners, the best way found."
-    pose, best = _initial_pose(angle, mirrored), torch.full((len(a),), -1.)
-    for start in (pose.clone(), _initial_pose(0 * angle, mirrored & False), _initial_pose(0 * angle + torch.pi, mirrored | True)):
+    pairs: _Pairs,
+    angle: torch.Tensor,        # from `_best_rotation`
+    flipped: torch.Tensor,      # from `_best_rotation`
+    threshold: float = .88,     # similarity from which on no other start is tried
+) -> _Alignment:
+    "Align photos with their partners."
+    pose, best = _initial_pose(angle, flipped), torch.full((len(pairs),), -1.)
+    unrotated = _initial_pose(0 * angle, flipped & False)
+    mirror = _initial_pose(0 * angle + torch.pi, flipped | True)
+    for start in (pose.clone(), unrotated, mirror):
         left = best < threshold
         if not left.any(): break
-        args = a[left], b[left], reach_a[left], reach_b[left]
-        found, rough = _align(*(F.avg_pool2d(x[:, None], 2)[:, 0] for x in args[:2]), *args[2:], start[left], 6, 1.5, 32)
-        near, alike = rough > .75, torch.zeros(len(rough))
-        found[near] = _align(*(t[near] for t in args), found[near], 4, 1.5, 48)[0]
-        alike[near] = _similarity(*(t[near] for t in args), found[near])
-        better = alike > best[left]
-        pose[left], best[left] = torch.where(better[:, None, None], found, pose[left]), torch.where(better, alike, best[left])
-    return pose, best
-
-# %% ../../nbs/splits/alignment.ipynb #f78dc913
-def _smaller_side(
-    a: pd.DataFrame,        # rows with `width`, `height`
-    b: pd.DataFrame,        # their partners
-) -> np.ndarray:            # px
-    "Shorter side of the smaller photo of each pair."
-    return np.minimum(*(r[["width", "height"]].to_numpy(float).min(1) for r in (a, b)))
-
-def _resized(
-    a: pd.DataFrame,        # rows with `width`, `height`
-    b: pd.DataFrame,        # their partners
-) -> np.ndarray:            # of bool
-    "Which pairs differ in size."
-    return (a[["width", "height"]].to_numpy(float) != b[["width", "height"]].to_numpy(float)).any(1)
-
-def _off_centre(
-    m: torch.Tensor,        # turn, shape (n, 2, 2)
-    t: torch.Tensor,        # shift, shape (n, 2)
-    side,                   # px
-) -> np.ndarray:            # of half the shorter side
-    "How far a shift is from one that a centre misplaced by up to half a pixel, both ways, explains."
-    half = (torch.eye(2) - m) @ torch.ones(2) / torch.as_tensor(np.asarray(side, np.float32))[:, None]
-    share = ((t * half).sum(1) / (half * half).sum(1).clamp(min=1e-9)).clamp(-1, 1)
-    return (t - share[:, None] * half).norm(dim=1).numpy()
-
-# %% ../../nbs/splits/alignment.ipynb #fa247b2f
-def _pose_measures(
-    pose: torch.Tensor,     # shape (n, 2, 3)
-    reach_a: torch.Tensor,  # from `_disc_reach`
-    reach_b: torch.Tensor,  # the same of the partners
-    a: pd.DataFrame,        # rows of the photo table, with `width`, `height`
-    b: pd.DataFrame,        # their partners
-) -> pd.DataFrame:          # `mirrored`, `angle` (degrees), `scale`, `shift` and `off` (of half the shorter side), `cropped`
-    "A pose in words a person understands."
-    m, t, spare = pose[:, :, :2], pose[:, :, 2], .006 + .014 * torch.from_numpy(_resized(a, b))
-    det = torch.linalg.det(m)
-    flipped = torch.stack([m[:, 0] * det.sign()[:, None], m[:, 1]], 1)
-    angle = torch.rad2deg(torch.atan2(flipped[:, 0, 1] - flipped[:, 1, 0], flipped[:, 0, 0] + flipped[:, 1, 1])) % 360
-    grid = torch.cat([reach_b[:, :, None] * m / reach_a[:, None], (reach_b * t)[:, :, None]], 2)
-    return pd.DataFrame(dict(mirrored=(det < 0).numpy(), angle=angle.numpy(), scale=det.abs().sqrt().numpy(), shift=t.norm(dim=1).numpy(), off=_off_centre(m, t, _smaller_side(a, b)), cropped=_lies_within(grid, spare) | _lies_within(_inverse_pose(grid), spare)))
-
-def _inverse_pose(
-    pose: torch.Tensor,     # shape (n, 2, 3)
-) -> torch.Tensor:          # shape (n, 2, 3)
-    "The way back."
-    m = torch.linalg.pinv(pose[:, :, :2])
-    return torch.cat([m, -m @ pose[:, :, 2:]], 2)
-
-def _lies_within(
-    pose: torch.Tensor,     # of squares whose edges are at -1 and 1
-    spare: torch.Tensor,    # by which an edge may stick out, shape (n,)
-    most: float = .2,       # of the area that may be missing
-) -> np.ndarray:            # of bool
-    "Whether one square is a part of the other, cut a little smaller at its edges."
-    corners = _transform_points(pose, torch.tensor([[-1., -1], [-1, 1], [1, -1], [1, 1]]))
-    straight = pose[:, :, :2].abs().sort(dim=2).values[:, :, 0].amax(1) < .008
-    return (straight & (corners.abs().amax((1, 2)) < 1 + spare) & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - most)).numpy()
-
-# %% ../../nbs/splits/alignment.ipynb #30a53b84
-def _brightness_changed(
-    a: torch.Tensor,        # pictures from `greys`
-    b: torch.Tensor,        # their partners
-    reach_a: torch.Tensor,  # from `_disc_reach`
-    reach_b: torch.Tensor,  # the same of the partners
-    pose: torch.Tensor,     # shape (n, 2, 3)
-) -> np.ndarray:            # of bool
-    "Whether brightness or contrast was changed."
-    u = _disc(48)
-    v = _transform_points(pose, u)
-    inside = _within(v, reach_b)
-    x, y = _sample_points(a[:, None], u.expand(len(a), -1, -1), reach_a)[:, 0], _sample_points(b[:, None], v, reach_b)[:, 0]
-    (m, s), (n, t) = (((z * inside).sum(1) / inside.sum(1), (z * inside).std(1) + 1e-3) for z in (x, y))
-    return (((m - n).abs() > .05) | ((s / t).log().abs() > .15)).numpy()
-
-# %% ../../nbs/splits/alignment.ipynb #8291275f
-def _describe_changes(
-    found: pd.DataFrame,        # from `_pose_measures`, with `_brightness_changed`
-    a: pd.DataFrame,            # rows of the photo table, with `width`, `height`
-    b: pd.DataFrame,            # their partners
-) -> pd.DataFrame:              # `kind`, one word; `why`, some
-    "What was done to photos, from how they had to be laid on their partners."
-    angle, scaled = found.angle.round().astype(int) % 360, _resized(a, b)
-    centred = (found.off <= np.maximum(.004, .5 / _smaller_side(a, b)) + .008 * scaled) & found["scale"].between(.85, 1.18)
-    whole = centred & found["scale"].between(.97, 1.03)
-    upside = found.mirrored & (angle - 180).abs().le(2)
-    turned = ~np.minimum(angle % 360, -angle % 360).le(2) & ~upside
-    signs = {"another frame": ~(centred | found.cropped), "cropped": ~whole & (centred | found.cropped), "rotated": turned, "mirrored": found.mirrored, "relit": found.relit, "resized": scaled}
-    kind = np.select(list(signs.values()), list(signs), "re-encoded")
-    words = pd.DataFrame({"another frame": np.where(signs["another frame"], "another frame, moved by " + (50 * found["shift"]).round(1).astype(str) + " %", ""), "cropped": np.where(signs["cropped"], "cropped", ""),
-                          "rotated": np.where(turned, "rotated by " + angle.astype(str) + "°", ""), "mirrored": np.select([upside, found.mirrored], ["mirrored upside down", "mirrored"], ""), "relit": np.where(found.relit, "other light", ""), "resized": np.where(signs["resized"], "resized", "")}, index=found.index)
-    why = words.apply(lambda r: ", ".join(w for w in r if w) or "re-encoded", axis=1)
-    return pd.DataFrame(dict(kind=kind, why=why), index=found.index)
+        found = _align_from(pairs[left], start[left])
+        better = found.similarity > best[left]
+        pose[left] = torch.where(better[:, None, None], found.pose, pose[left])
+        best[left] = torch.where(better, found.similarity, best[left])
+    return _Alignment(pose, best)

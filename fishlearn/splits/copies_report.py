@@ -1,4 +1,4 @@
-"""Scores, contact sheets and sentences about copies.
+"""Score found copies against the truth, show them side by side, and sum them up in sentences.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/copies_report.html.md"""
 
@@ -18,17 +18,24 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data.preprocessing import Preprocessing
 from ..data.summary import _short_path
 from ..errors import JobError
-from .candidates import _FRAME
+from .changes import _FRAME
 from .copies import Copies
 
 # %% ../../nbs/splits/copies_report.ipynb #81495cb6
+def _count_pairs(
+    *groups: pd.Series,     # names of groups, None for photos that are alone
+) -> int:
+    "Count the pairs of photos that are together in all groupings."
+    sizes = pd.concat(groups, axis=1).dropna().value_counts(sort=False)
+    return int(sum(n * (n - 1) // 2 for n in sizes))
+
 def pair_scores(
-    group: pd.Series,       # found groups; None for photos that stand alone
-    truth: pd.Series,       # true groups
-) -> dict:                  # `precision`, `get`, 0 to 1; `pairs` found
+    group: pd.Series,       # found groups; None for photos that are alone
+    truth: pd.Series,       # true groups, same index
+) -> dict:                  # `precision` and `recall`, 0 to 1; `pairs`, the number of pairs found
     "How well groups agree with the truth, counted in pairs of photos."
-    pairs = lambda *by: int(sum(n * (n - 1) // 2 for n in pd.concat(by, axis=1).dropna().value_counts(sort=False)))
-    both, found, true = pairs(group.rename("found"), truth.rename("truth")), pairs(group), pairs(truth)
+    group, truth = group.rename("found"), truth.rename("truth")
+    both, found, true = _count_pairs(group, truth), _count_pairs(group), _count_pairs(truth)
     return dict(precision=both / found if found else 1., recall=both / true if true else 1., pairs=found)
 
 # %% ../../nbs/splits/copies_report.ipynb #bdc6af9c
@@ -43,38 +50,46 @@ def _tile(
 def _select_pairs(
     pairs: pd.DataFrame,    # with `a`, `b`, `similarity`, `kind`
     label: dict,            # path → species
-    n: int = 10,            # pairs
+    n: int = 10,            # number of pairs
 ) -> pd.DataFrame:          # some of the pairs
-    "Pairs worth showing: two names first, then every kind in turn."
+    "Select pairs to show: those with two labels first, then every kind in turn."
     same = pairs.a.map(label) == pairs.b.map(label)
-    order = pairs.assign(same=same, turn=pairs.groupby([same, pairs.kind]).cumcount()).sort_values(["same", "turn"], kind="stable")
-    return order.drop(columns=["same", "turn"]).head(n)
+    ranked = pairs.assign(same=same, turn=pairs.groupby([same, pairs.kind]).cumcount())
+    ranked = ranked.sort_values(["same", "turn"], kind="stable")
+    return ranked.drop(columns=["same", "turn"]).head(n)
 
 def pair_sheet(
-    pairs: pd.DataFrame,    # with `a`, `b`, `why`
+    pairs: pd.DataFrame,    # paths `a` and `b`, and `why`
     label: dict,            # path → species
     side: int = 120,        # of a photo, px
-) -> Image.Image:           # RGB, two pairs in a row
-    "Pairs side by side, with what was done."
+) -> Image.Image:           # RGB, two pairs per row
+    "Draw pairs side by side, with what was done."
     sheet = Image.new("RGB", (4 * side + 60, -(-len(pairs) // 2) * (side + 46)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for i, r in enumerate(pairs.itertuples()):
-        x, y, names = i % 2 * (2 * side + 36), i // 2 * (side + 46), list(dict.fromkeys((label[r.a], label[r.b])))
+        x, y = i % 2 * (2 * side + 36), i // 2 * (side + 46)
+        names = list(dict.fromkeys((label[r.a], label[r.b])))
+        colour = "crimson" if len(names) > 1 else "black"
         for k, path in enumerate((r.a, r.b)): sheet.paste(_tile(path, side), (x + k * (side + 4), y))
-        for k, text in enumerate((" / ".join(names), r.why)): pen.text((x, y + side + 3 + 15 * k), textwrap.shorten(text, 44, placeholder=" …"), "crimson" if len(names) > 1 else "black", font)
+        for k, text in enumerate((" / ".join(names), r.why)):
+            text = textwrap.shorten(text, 44, placeholder=" …")
+            pen.text((x, y + side + 3 + 15 * k), text, colour, font)
     return sheet
 
 # %% ../../nbs/splits/copies_report.ipynb #bbc2f31c
 def plot_similarity(
     copies: Copies,     # from `find_copies`
 ):                      # matplotlib figure
-    "How alike photos were, and where the line was drawn."
+    "Plot the similarity of compared pairs and the threshold for copies."
+    v = copies.compared.similarity.astype(float).clip(lower=0)
+    match, frame = v >= copies.line, copies.compared.kind == _FRAME
+    parts = {"other photos": v[~match], "another frame": v[match & frame], "copies": v[match & ~frame]}
     fig = plt.Figure(figsize=(7, 2.4), layout="constrained")
-    ax, v = fig.subplots(), copies.compared.similarity.astype(float).clip(lower=0)
-    parts = {"other photos": v[v < copies.line], "another frame": v[(v >= copies.line) & (copies.compared.kind == _FRAME)], "copies": v[(v >= copies.line) & (copies.compared.kind != _FRAME)]}
-    ax.hist(parts.values(), bins=np.linspace(0, 1, 51), stacked=True, label=[f"{k} ({len(x)})" for k, x in parts.items()], color=["lightgrey", "steelblue", "darkorange"])
+    ax = fig.subplots()
+    labels, colours = [f"{name} ({len(x)})" for name, x in parts.items()], ["lightgrey", "steelblue", "darkorange"]
+    ax.hist(parts.values(), bins=np.linspace(0, 1, 51), stacked=True, label=labels, color=colours)
     ax.axvline(copies.line, color="black", lw=1)
-    ax.set(yscale="symlog", xlabel="similarity of pairs laid on each other", ylabel="pairs")
+    ax.set(yscale="symlog", xlabel="similarity of compared pairs", ylabel="pairs")
     ax.legend(frameon=False, loc="upper left")
     ax.spines[["top", "right"]].set_visible(False)
     return fig
@@ -83,21 +98,57 @@ def plot_similarity(
 def _count_kinds(
     kinds: pd.Series,   # kind of each pair, or photo
 ) -> str:               # such as "rotated 12, mirrored 3"
-    "How many of each kind, most first."
+    "How many there are of each kind, most frequent first."
     return ", ".join(f"{k} {n}" for k, n in kinds.value_counts().items())
 
+def _copies_line(
+    copies: Copies,
+) -> str:
+    "How many photos are copies."
+    number = copies.parts.copies
+    many = number.duplicated(keep=False)
+    if not many.any(): return "no photo is a copy of another"
+    kinds = copies.pairs.kind[copies.pairs.kind != _FRAME]
+    pictures = number[many].nunique()
+    return f"photos that are copies of one another: {many.sum()}, of {pictures} pictures ({_count_kinds(kinds)})"
+
+def _frames_line(
+    copies: Copies,
+) -> str | None:
+    "How many scenes were photographed several times."
+    part = dict(zip(copies.parts.path, copies.parts.copies))
+    moved = (copies.pairs.a.map(part) != copies.pairs.b.map(part)).sum()
+    if not moved: return None
+    scenes = copies.parts.groupby("scene").copies.nunique().gt(1).sum()
+    return f"scenes photographed several times with the camera moved a little: {scenes} ({moved} pairs of photos)"
+
+# %% ../../nbs/splits/copies_report.ipynb #b1b4c4aa
+def _labels_line(
+    copies: Copies,
+) -> str | None:
+    "Which copies have two labels."
+    label = dict(zip(copies.table.path, copies.table.label))
+    same = copies.pairs[copies.pairs.kind != _FRAME]
+    wrong = same[same.a.map(label) != same.b.map(label)]
+    if wrong.empty: return None
+    name = lambda path: f"{_short_path(path)} ({label[path]})"
+    examples = "; ".join(f"{name(r.a)} and {name(r.b)}" for r in wrong.head(3).itertuples())
+    return f"copies with different labels, one of which is wrong or incomplete: {len(wrong)}, such as {examples}"
+
+def _large_scene_line(
+    copies: Copies,
+) -> str | None:
+    "Whether one scene dominates the set."
+    fraction = copies.parts.scene.value_counts(normalize=True).max()
+    if not (fraction > .2 and len(copies.parts) > 20): return None
+    return f"one scene holds {fraction:.0%} of all photos, as from a fixed camera: split by place or date, with group="
+
+# %% ../../nbs/splits/copies_report.ipynb #559b523c
 def copies_summary(
     copies: Copies,     # from `find_copies`
-) -> list:              # sentences
+) -> list:              # one to four sentences
     "What was found, and what is wrong with it."
-    label = dict(zip(copies.table.path, copies.table.label))
-    many, part = copies.parts.copies.duplicated(keep=False), dict(zip(copies.parts.path, copies.parts.copies))
-    moved = copies.pairs[copies.pairs.a.map(part) != copies.pairs.b.map(part)]
-    same = copies.pairs[copies.pairs.kind != _FRAME]
-    if copies.parts.empty: return [f"none of the {len(copies.table)} photos was looked at for copies, since none can be used"]
-    lines = [f"photos that are copies of one another: {many.sum()}, of {copies.parts.copies[many].nunique()} pictures ({_count_kinds(same.kind)})" if many.any() else "no photo is a copy of another"]
-    if len(moved): lines.append(f"scenes photographed several times, the camera moved a little: {copies.parts.groupby('scene').copies.nunique().gt(1).sum()} ({len(moved)} pairs of photos)")
-    odd = same[same.a.map(label) != same.b.map(label)]
-    if len(odd): lines.append(f"copies under two names, of which one is wrong or lacks something: {len(odd)}, such as " + "; ".join(f"{_short_path(r.a)} ({label[r.a]}) and {_short_path(r.b)} ({label[r.b]})" for r in odd.head(3).itertuples()))
-    if (share := copies.parts.scene.value_counts(normalize=True).max()) > .2 and len(copies.parts) > 20: lines.append(f"one scene holds {share:.0%} of all photos, as with a camera that stands still: split by place or date, with group=")
-    return lines
+    if copies.parts.empty:
+        return [f"none of the {len(copies.table)} photos could be searched for copies, because none can be used"]
+    lines = [line(copies) for line in (_copies_line, _frames_line, _labels_line, _large_scene_line)]
+    return [line for line in lines if line]

@@ -1,4 +1,4 @@
-"""What a split gives away: held-out photos with a copy in training, and shortcuts past the animal.
+"""What a split reveals: held-out photos with a copy in training, and shortcuts that don't need the animal.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/leaks.html.md"""
 
@@ -10,137 +10,115 @@ __all__ = ['LeakReport', 'leak_report', 'leaks_summary', 'compare_splits', 'leak
 # %% ../../nbs/splits/leaks.ipynb #1ca54c56
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from sklearn.metrics import pairwise_distances_argmin
 
-from ..data.regions import _photo_file
-from .candidates import _FRAME, _PictureStore, _map_threads, _verify_pairs, _views
+from ..data.table import _usable
 from .copies import Copies
 from .copies_report import _count_kinds, _select_pairs
+from .leaking_pairs import _leaked_pairs
 from .shortcuts import measure_shortcuts, shortcuts_summary
 from .split import split_photos
-
-# %% ../../nbs/splits/leaks.ipynb #8e4e1840
-def _candidate_rows(
-    table: pd.DataFrame,    # photo table with `split`
-    copies: Copies,         # found in it
-) -> pd.DataFrame:          # `path`, `copies`, `scene`, `held`: the photos of scenes that lie on both sides
-    "Photos that may give something away."
-    side = copies.parts.path.map(dict(zip(table.path, table.split)))
-    parts = copies.parts.assign(held=side.isin(["valid", "test"]))[side.notna()]
-    both = parts.groupby("scene").held.transform("nunique") == 2
-    return parts[both].reset_index(drop=True)
-
-def _nearest_training(
-    parts: pd.DataFrame,    # from `_candidate_rows`
-    s: np.ndarray,          # signatures of its rows
-) -> pd.DataFrame:          # row numbers `held` and `train` of each pair, and `copy`, whether of one picture
-    "For each held-out photo the training photo most like it: of its picture, or else of its scene."
-    found = {}
-    for column in ("copies", "scene"):
-        for rows in parts.groupby(column).indices.values():
-            held, train = (rows[parts.held.to_numpy()[rows] == side] for side in (True, False))
-            held = np.array([h for h in held if h not in found], int)
-            if len(held) and len(train): found |= {h: (t, column == "copies") for h, t in zip(held, train[pairwise_distances_argmin(s[held], s[train])])}
-    return pd.DataFrame([(h, t, copy) for h, (t, copy) in sorted(found.items())], columns=["held", "train", "copy"])
-
-# %% ../../nbs/splits/leaks.ipynb #b11aa442
-def _leaked_pairs(
-    table: pd.DataFrame,    # photo table with `split`
-    copies: Copies,         # found in it
-    decoded,                # pixels by path
-) -> pd.DataFrame:          # `path`, `split`, `partner`, `kind`, `why`, `similarity`, `copy`; one row a held-out photo that leaks
-    "Held-out photos with a copy, or another frame of the scene, in training."
-    parts = _candidate_rows(table, copies)
-    if parts.empty: return pd.DataFrame(columns=["path", "split", "partner", "kind", "why", "similarity", "copy"])
-    rows = table.set_index("path").loc[parts.path].reset_index()
-    drawer, shapes = _PictureStore.of(decoded.squares, rows.path.tolist()), _views(rows)
-    pairs = _nearest_training(parts, drawer.describe(shapes[-1]))
-    found, path = _describe_pairs(drawer, rows, shapes, pairs[["held", "train"]].to_numpy()), rows.path.to_numpy()
-    kind = found.kind.mask(found.kind == _FRAME, "cropped").where(pairs["copy"], _FRAME)
-    return pd.DataFrame(dict(path=path[pairs.held], split=rows.split.to_numpy()[pairs.held], partner=path[pairs.train], kind=kind, why=found.why, similarity=found.similarity, copy=pairs["copy"]))
-
-def _describe_pairs(
-    drawer: _PictureStore,         # photos
-    rows: pd.DataFrame,     # their rows of the photo table
-    shapes: list,           # from `views`
-    ends: np.ndarray,       # row numbers of pairs, shape (n, 2); nothing twice in the first column
-) -> pd.DataFrame:          # `similarity`, `kind`, `why`, one row a pair
-    "Lay photos on their partners, in the shape in which they fit best."
-    sizes, found = rows[["width", "height"]].astype(float), []
-    for reach in shapes:
-        drawer.describe(reach)
-        found += [t for k in range(0, len(ends), 128) for t in _map_threads(lambda part: _verify_pairs(drawer, sizes, reach, *part.T, threshold=-2), ends[k:k + 128])]
-    best = pd.concat(found).sort_values("similarity", ascending=False, kind="stable").drop_duplicates("a").set_index("a").loc[ends[:, 0]].reset_index(drop=True)
-    content = (rows.sha256.astype(str) + rows.path.map(lambda p: p[len(_photo_file(p)):])).to_numpy()
-    return best.assign(**{c: best[c].mask(content[ends[:, 0]] == content[ends[:, 1]], "same file") for c in ("kind", "why")})
 
 # %% ../../nbs/splits/leaks.ipynb #529af0a6
 @dataclass
 class LeakReport:
-    "What a split gives away."
+    "What a split reveals."
     photos: dict                # side → number of held-out photos
-    leaking: pd.DataFrame       # from `_leaked_pairs`
+    leaking: pd.DataFrame       # one row per held-out photo that leaks, with its `partner`
     shortcuts: pd.DataFrame     # from `measure_shortcuts`; empty if nothing is held out
 
     @property
-    def copied(self):
+    def copied(self) -> pd.DataFrame:
         "Held-out photos with a copy in training, not just another frame."
         return self.leaking[self.leaking["copy"].astype(bool)]
 
-    def counts(self):
-        "Photos a side and kind, with their share of the side."
+    def counts(self) -> pd.DataFrame:
+        "Photos per side and kind, with their fraction of the side."
         n = self.leaking.groupby(["split", "kind"]).size().rename("photos").reset_index()
-        return n.assign(share=n.photos / n.split.map(self.photos)).sort_values(["split", "photos"], ascending=[True, False], ignore_index=True)
+        n = n.assign(share=n.photos / n.split.map(self.photos))
+        return n.sort_values(["split", "photos"], ascending=[True, False], ignore_index=True)
 
-    def worst(self, label, n=10):
-        "The most telling pairs, as `pair_sheet` takes them."
+    def worst(self,
+        label: dict,        # path → species
+        n: int = 10,        # number of pairs
+    ) -> pd.DataFrame:      # pairs for `pair_sheet`
+        "The pairs most worth showing."
         return _select_pairs(self.leaking.rename(columns=dict(path="a", partner="b")), label, n)
 
-    def facts(self):
-        "All figures, ready for JSON."
-        return dict(held_out=self.photos, with_copy_in_training=len(self.copied), with_other_frame_in_training=len(self.leaking) - len(self.copied),
-                    by_kind=self.counts().to_dict("records"), shortcuts=self.shortcuts.to_dict("records"))
+    def facts(self) -> dict:
+        "All results, ready for JSON."
+        copied = len(self.copied)
+        return dict(
+            held_out=self.photos, with_copy_in_training=copied,
+            with_other_frame_in_training=len(self.leaking) - copied,
+            by_kind=self.counts().to_dict("records"), shortcuts=self.shortcuts.to_dict("records"))
+
+# %% ../../nbs/splits/leaks.ipynb #3722cb7f
+def _has_shortcuts(
+    rows: pd.DataFrame,     # usable rows of a photo table with `split`
+) -> bool:
+    "Whether a split allows shortcuts to be measured: two trained species, one of them held out."
+    trained, held = rows.label[rows.split == "train"], rows.label[rows.split.isin(["valid", "test"])]
+    return bool(trained.nunique() > 1 and held.isin(trained).any())
 
 def leak_report(
     table: pd.DataFrame,    # checked photo table with `split`
-    copies: Copies,         # found in it
-    decoded,                # pixels by path
+    copies: Copies,         # found in it, from `find_copies`
+    decoded,                # its pixels: `Decoded`, or a `PhotoStore`
     shortcuts: bool = True, # measure shortcuts too?
 ) -> LeakReport:
     "Look for leaks between the sides of a split."
-    ok = table[table.status == "ok"]
-    photos = {side: int(n) for side in ("valid", "test") if (n := (ok.split == side).sum())}
-    judged = shortcuts and photos and ok.label[ok.split == "train"].nunique() > 1 and ok.label[ok.split.isin(photos)].isin(ok.label[ok.split == "train"]).any()
-    return LeakReport(photos, _leaked_pairs(ok, copies, decoded), measure_shortcuts(table, decoded) if judged else pd.DataFrame())
+    rows = _usable(table)
+    photos = {side: int(n) for side in ("valid", "test") if (n := (rows.split == side).sum())}
+    measured = measure_shortcuts(table, decoded) if shortcuts and _has_shortcuts(rows) else pd.DataFrame()
+    return LeakReport(photos, _leaked_pairs(rows, copies, decoded), measured)
 
 # %% ../../nbs/splits/leaks.ipynb #4cab1c39
-def leaks_summary(
+def _leaks_line(
     report: LeakReport,
-) -> list:                  # sentences
-    "Whether the split leaks, in a line; and what may be learned instead of animals."
-    n, copied, frames = sum(report.photos.values()), report.copied, len(report.leaking) - len(report.copied)
-    if not n: return []
-    line = f"{len(copied)} of {n} held-out photos have a copy in training ({_count_kinds(copied.kind)}); the figure will flatter" if len(copied) else "no held-out photo has a copy in training"
-    if frames: line += f"; {frames} {'have' if frames > 1 else 'has'} another frame of the same scene there"
-    return [line] + (shortcuts_summary(report.shortcuts) if len(report.shortcuts) else [])
+) -> str:
+    "How many held-out photos leak."
+    copied, n = report.copied, sum(report.photos.values())
+    frames = len(report.leaking) - len(copied)
+    line = "no held-out photo has a copy in training"
+    if len(copied):
+        line = (f"{len(copied)} of {n} held-out photos have a copy in training "
+                f"({_count_kinds(copied.kind)}); scores will be too high")
+    if not frames: return line
+    return f"{line}; {frames} {'have' if frames > 1 else 'has'} another frame of the same scene there"
+
+def leaks_summary(
+    report: LeakReport,     # from `leak_report`
+) -> list:                  # sentences; none if nothing is held out
+    "Whether the split leaks, and what a model may learn instead of the animals."
+    if not sum(report.photos.values()): return []
+    return [_leaks_line(report), *(shortcuts_summary(report.shortcuts) if len(report.shortcuts) else [])]
 
 # %% ../../nbs/splits/leaks.ipynb #2f80d9d4
 def compare_splits(
-    copies: Copies,         # of all frames, from `find_copies(…, frames=True)`
-    decoded,                # pixels by path
-    seed: int = 0,          # of the draws
+    copies: Copies,         # with all frames, from `find_copies(…, frames=True)`
+    decoded,                # pixels of the photos: `Decoded`, or a `PhotoStore`
+    seed: int = 0,          # of the splits
 ) -> dict:                  # name of a split → `LeakReport`
-    "What each way to split would give away."
-    given = copies.table.split.notna().any()
-    kinds = ({"as it came": "given"} if given else {}) | {"at random": "random", "by copies": "copies"}
-    return {name: leak_report(split_photos(copies.table, by=kind, seed=seed), copies, decoded) for name, kind in kinds.items()}
+    "What each kind of split would reveal."
+    kinds = {"at random": "random", "by copies": "copies"}
+    if copies.table.split.notna().any(): kinds = {"as it came": "given"} | kinds
+    split = lambda kind: split_photos(copies.table, by=kind, seed=seed)
+    return {name: leak_report(split(kind), copies, decoded) for name, kind in kinds.items()}
+
+def _leak_row(
+    name: str,              # of the split
+    report: LeakReport,
+) -> dict:                  # column → value
+    "One split as a row of a table."
+    row = dict(split=name, held_out=sum(report.photos.values()), copies=len(report.copied),
+               other_frames=len(report.leaking) - len(report.copied))
+    measured = report.shortcuts
+    if measured.empty: return row
+    return row | dict(zip(measured.shortcut, measured.accuracy)) | dict(chance=measured.chance.iloc[0])
 
 def leak_table(
     reports: dict,          # from `compare_splits`
-) -> pd.DataFrame:          # one row a split; shares, 0 to 1
-    "Splits side by side: leaks, and what shortcuts score."
-    rows = [dict(split=name, held_out=sum(r.photos.values()), copies=len(r.copied), other_frames=len(r.leaking) - len(r.copied))
-            | ({n: v for n, v in zip(r.shortcuts.shortcut, r.shortcuts.accuracy)} | dict(chance=r.shortcuts.chance.iloc[0]) if len(r.shortcuts) else {}) for name, r in reports.items()]
-    return pd.DataFrame(rows)
+) -> pd.DataFrame:          # one row per split: counts of photos, and accuracy of each shortcut, 0 to 1
+    "Compare splits: leaks, and what shortcuts score."
+    return pd.DataFrame([_leak_row(name, report) for name, report in reports.items()])

@@ -1,4 +1,4 @@
-"""A few numbers by which a photo is found again, however it was turned or mirrored.
+"""A short vector that identifies a photo even after it was rotated or flipped.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/signatures.html.md"""
 
@@ -9,6 +9,7 @@ __all__ = []
 
 # %% ../../nbs/splits/signatures.ipynb #9d8ac80f
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +21,16 @@ _SIDE = 128
 def _greys(
     pixels: np.ndarray,     # uint8, shape (n, side, side, 3)
 ) -> torch.Tensor:          # brightness from 0 to 1, shape (n, 128, 128)
-    "Squares of pixels as grey pictures of one size."
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).float() @ (torch.tensor([.299, .587, .114]) / 255)
-    return x if x.shape[1] == _SIDE else F.interpolate(x[:, None], size=(_SIDE, _SIDE), mode="area" if x.shape[1] > _SIDE else "bilinear")[:, 0]
+    "Convert squares of pixels to grey pictures of one size."
+    weights = torch.tensor([.299, .587, .114]) / 255
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).float() @ weights
+    if x.shape[1] == _SIDE: return x
+    mode = "area" if x.shape[1] > _SIDE else "bilinear"
+    return F.interpolate(x[:, None], size=(_SIDE, _SIDE), mode=mode)[:, 0]
 
 # %% ../../nbs/splits/signatures.ipynb #2c4c67f5
 @lru_cache
-def _bell(
+def _blur_weights(
     n: int,             # side of the picture, px
     sigma: float,       # standard deviation, px
 ) -> torch.Tensor:      # shape (n, n), rows that sum to 1
@@ -41,7 +45,7 @@ def _blur(
     sigma: float,       # standard deviation, px
 ) -> torch.Tensor:      # same shape
     "Blur pictures."
-    w = _bell(x.shape[-1], sigma)
+    w = _blur_weights(x.shape[-1], sigma)
     return w @ x @ w.T
 
 # %% ../../nbs/splits/signatures.ipynb #bbf81ec7
@@ -55,41 +59,49 @@ def _disc_reach(
 def _rings(
     x: torch.Tensor,        # pictures, shape (n, side, side)
     reach: torch.Tensor,    # from `_disc_reach`
-    n_rings: int,           # rings
-    n_angles: int,          # points a ring
-) -> torch.Tensor:          # shape (n, rings, angles); mean 0 and length 1 over the disc
-    "Pictures around their centre."
-    r, t = (torch.arange(n_rings) + .5) / n_rings * .95, torch.arange(n_angles) * (2 * torch.pi / n_angles)
+    n_rings: int,           # number of rings
+    n_angles: int,          # points per ring
+) -> torch.Tensor:          # shape (n, rings, angles), with mean 0 and length 1 over the disc
+    "Sample pictures along rings around their centres."
+    r = (torch.arange(n_rings) + .5) / n_rings * .95
+    t = torch.arange(n_angles) * (2 * torch.pi / n_angles)
     u = torch.stack([r[:, None] * t.cos(), r[:, None] * t.sin()], -1)
-    p, w = F.grid_sample(x[:, None], u * reach[:, None, None], align_corners=False)[:, 0], (r / r.sum() / n_angles)[:, None]
+    p = F.grid_sample(x[:, None], u * reach[:, None, None], align_corners=False)[:, 0]
+    w = (r / r.sum() / n_angles)[:, None]
     p = (p - (p * w).sum((1, 2), keepdim=True)) * w.sqrt()
     return p / (p.flatten(1).norm(dim=1)[:, None, None] + 1e-6)
 
 # %% ../../nbs/splits/signatures.ipynb #e13184e9
-def _signatures(
-    x: torch.Tensor,        # pictures from `greys`
+def _perceptual_hashes(
+    x: torch.Tensor,        # pictures from `_greys`
     reach: torch.Tensor,    # from `_disc_reach`
-    n_rings: int = 12,      # rings
+    n_rings: int = 12,      # number of rings
     n_waves: int = 8,       # waves along a ring
 ) -> np.ndarray:            # float32, shape (n, rings × waves), each of length 1
-    "Numbers that turning and mirroring leave as they are."
+    "Vectors that rotating and flipping leave almost unchanged."
     f = torch.fft.rfft(_rings(_blur(x, 2.), reach, n_rings, 64), dim=2)[..., :n_waves].abs()
     f[..., 1:] *= 2**.5
     return F.normalize(f.flatten(1)).numpy()
 
 # %% ../../nbs/splits/signatures.ipynb #8692f32f
 def _spectra(
-    x: torch.Tensor,        # pictures from `greys`
+    x: torch.Tensor,        # pictures from `_greys`
     reach: torch.Tensor,    # from `_disc_reach`
 ) -> torch.Tensor:          # complex, shape (n, 32 rings, 64 waves)
-    "Waves along the rings of the fine structure."
+    "Waves of the fine structure along the rings."
     return torch.fft.rfft(_rings(_blur(x, 1.) - _blur(x, 6.), reach, 32, 192), dim=2)[..., :64]
+
+class _Rotation(NamedTuple):
+    "How photos are rotated against their partners."
+    fit: torch.Tensor       # how well both fit, from -1 to 1, shape (n,)
+    angle: torch.Tensor     # by which the partner is rotated, radians, shape (n,)
+    flipped: torch.Tensor   # whether the partner is flipped, bool, shape (n,)
 
 def _best_rotation(
     a: torch.Tensor,        # from `_spectra`
-    b: torch.Tensor,        # of the same length
-) -> tuple:                 # how well they fit, from -1 to 1; by what angle b is turned, radians; and whether it is mirrored
-    "The turn that lays each photo of one list on its partner in the other."
+    b: torch.Tensor,        # the partners, same shape
+) -> _Rotation:
+    "The rotation at which photos fit their partners best."
     both = torch.stack([(a * b.conj()).sum(1), (a * b).sum(1)], 1)
     fit, i = torch.fft.irfft(both, n=192, dim=2).flatten(1).max(1)
-    return fit, (i % 192) * (2 * torch.pi / 192), i >= 192
+    return _Rotation(fit, (i % 192) * (2 * torch.pi / 192), i >= 192)

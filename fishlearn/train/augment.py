@@ -1,4 +1,4 @@
-"""Augmentation policies by name.
+"""Random variants of training photos, as policies with names.
 
 Docs: https://fishlearn.github.io/fishlearn/train/augment.html.md"""
 
@@ -29,89 +29,104 @@ from ..errors import ArgumentError, _check_option
 # %% ../../nbs/train/augment.ipynb #0955e2c6
 POLICIES = dict(
     none="photos as they are",
-    flip="mirrored left to right, every other photo",
-    flips="mirrored left to right and upside down, every other photo each",
-    dihedral="turned by quarters and mirrored: the eight ways to lay down a square, or the four for a rectangle",
-    fastai="mirrored, turned a little, drawn closer, tilted, darker or brighter, as in the fast.ai course",
-    trivial="one operation of chance a photo, of any strength, then flips both ways and a hole",
-    mixup="as fastai, and every photo blended with another one, its species too",
-    cutmix="as fastai, and a piece of another photo pasted into every photo, its species counted by area")
+    flip="half of the photos flipped left to right",
+    flips="half of the photos flipped left to right, and half upside down",
+    dihedral="rotated by quarter turns and flipped, eight ways for a square, four for a rectangle",
+    fastai="flipped, slightly rotated, zoomed, tilted, darker or brighter, as in the fast.ai course",
+    trivial="one random operation of random strength per photo, then flips both ways and a hole",
+    mixup="like fastai, then each photo and its species are blended with another photo",
+    cutmix="like fastai, then a piece of another photo is pasted in, and its species counts by area")
 
 def _check_augmentation(
-    name: str,              # a key of `POLICIES`
-    multilabel: bool = False,  # several species on one photo?
-    flip: bool = True,      # may photos be mirrored?
-) -> str:                   # the name
-    "Refuse a policy that does not exist, or that does not suit the photos."
+    name: str,                  # a key of `POLICIES`
+    multilabel: bool = False,   # can a photo show several species?
+    flip: bool = True,          # may photos be flipped?
+) -> str:                       # the name
+    "Return a policy that exists and suits the photos; raise `ArgumentError` for any other."
     _check_option(name, POLICIES, "augmentation")
-    if multilabel and name in ("mixup", "cutmix"): raise ArgumentError(f"{name!r} calls a species in half a photo half there, which is wrong where a photo may show several; write augmentation 'fastai'.")
-    if not flip and name in ("flip", "flips"): raise ArgumentError(f"{name!r} does nothing but mirror photos, and they must not be mirrored; write augmentation 'none', 'dihedral' or 'fastai'.")
+    if multilabel and name in ("mixup", "cutmix"):
+        raise ArgumentError(
+            f"Augmentation {name!r} counts a blended species as half present, which is wrong if a "
+            "photo can show several species; write augment='fastai'.")
+    if not flip and name in ("flip", "flips"):
+        raise ArgumentError(
+            f"Augmentation {name!r} only flips photos, and flipping is off; "
+            "write augment='none', 'dihedral' or 'fastai'.")
     return name
 
 # %% ../../nbs/train/augment.ipynb #845e9e8f
 class _PhotoSteps(Transform):
-    "torchvision transforms on each training photo."
+    "torchvision transforms of each training photo."
     split_idx, order = 0, 1
     def __init__(self, *steps): self.steps = v2.Compose([*steps, v2.PILToTensor()])
     def encodes(self, photo: PILImage): return TensorImage(self.steps(photo))
 
 # %% ../../nbs/train/augment.ipynb #815c19af
-def _random_turn(
-    size,               # side, px, or (height, width)
-):                      # a torchvision transform
-    "A turn by quarters; by halves for a rectangle."
-    h, w = np.broadcast_to(size, 2)
-    return v2.RandomChoice([v2.Lambda(partial(torch.rot90, k=k, dims=(-2, -1))) for k in range(0, 4, 1 if h == w else 2)])
+def _random_rotation(
+    size,               # side, px, or `(height, width)`
+) -> v2.RandomChoice:   # torchvision transform
+    "Rotate by a random number of quarter turns, or of half turns for a rectangle."
+    height, width = np.broadcast_to(size, 2)
+    quarters = range(0, 4, 1 if height == width else 2)
+    return v2.RandomChoice([v2.Lambda(partial(torch.rot90, k=k, dims=(-2, -1))) for k in quarters])
 
 # %% ../../nbs/train/augment.ipynb #606c59a6
 def _photo_steps(
     name: str,              # a key of `POLICIES`
-    size,                   # side, px, or (height, width)
-    flip: bool = True,      # may photos be mirrored?
-) -> list:                  # torchvision transforms, empty where a policy has none
-    "What a policy does to each photo."
-    mirror, upside_down = ([v2.RandomHorizontalFlip()], [v2.RandomVerticalFlip()]) if flip else ([], [])
+    size,                   # side, px, or `(height, width)`
+    flip: bool = True,      # may photos be flipped?
+) -> list:                  # torchvision transforms, empty if the policy has none
+    "List what a policy does to each photo."
+    sideways: list = [v2.RandomHorizontalFlip()] if flip else []
+    upside_down: list = [v2.RandomVerticalFlip()] if flip else []
     hole = v2.RandomErasing(p=.358, scale=(.05, .4), ratio=(.05, 6.1), value=0)
-    return dict(flip=mirror, flips=mirror + upside_down, dihedral=[v2.PILToTensor(), *mirror, _random_turn(size)],
-                trivial=[v2.TrivialAugmentWide(), *mirror, *upside_down, v2.PILToTensor(), hole]).get(name, [])
+    return dict(
+        flip=sideways, flips=sideways + upside_down,
+        dihedral=[v2.PILToTensor(), *sideways, _random_rotation(size)],
+        trivial=[v2.TrivialAugmentWide(), *sideways, *upside_down, v2.PILToTensor(), hole]).get(name, [])
 
 # %% ../../nbs/train/augment.ipynb #428a356d
 class _MixSpecies(MixHandler):
-    "Weigh the loss of both species, whatever the loss."
-    def before_train(self): self.stack_y, self.old_lf, self.learn.loss_func = True, self.learn.loss_func, self.lf
+    "Weight the loss of both species, whatever the loss."
+    def before_train(self):
+        self.stack_y, self.old_lf = True, self.learn.loss_func
+        self.learn.loss_func = self.lf
 
 class _SpeciesMixUp(_MixSpecies, MixUp):
-    "fastai's MixUp for any loss over class numbers that knows `reduction`."
+    "fastai's MixUp for any loss over class numbers that has a `reduction`."
 
 class _SpeciesCutMix(_MixSpecies, CutMix):
-    "fastai's CutMix for any loss over class numbers that knows `reduction`."
+    "fastai's CutMix for any loss over class numbers that has a `reduction`."
 
 # %% ../../nbs/train/augment.ipynb #7adc3fe2
+_BLENDS = dict(mixup=_SpeciesMixUp, cutmix=_SpeciesCutMix)
+
 @dataclass
 class Augmentation:
     "A policy, ready for fastai."
     name: str                                       # a key of `POLICIES`
-    item_tfms: list = field(default_factory=list)   # on each training photo
-    batch_tfms: list = field(default_factory=list)  # on training batches of values 0 to 1
+    item_tfms: list = field(default_factory=list)   # transforms of each training photo
+    batch_tfms: list = field(default_factory=list)  # transforms of training batches of values 0 to 1
     cbs: list = field(default_factory=list)         # callbacks of the learner
 
 def augmentation(
     name: str,              # a key of `POLICIES`
-    size=256,               # side of the photos, px, or (height, width)
-    flip: bool = True,      # may photos be mirrored? No for flatfish, and whatever has a left and a right
+    size=256,               # side of the photos, px, or `(height, width)`
+    flip: bool = True,      # may photos be flipped? False for animals whose sides differ, such as flatfish
 ) -> Augmentation:
-    "The policy of a name."
+    "Make the policy of a name."
     _check_augmentation(name, flip=flip)
-    steps, mixing = _photo_steps(name, size, flip), dict(mixup=_SpeciesMixUp, cutmix=_SpeciesCutMix)
-    like_fastai = name in ("fastai", *mixing)
-    return Augmentation(name, [_PhotoSteps(*steps)] if steps else [], aug_transforms(do_flip=flip) if like_fastai else [], [mixing[name]()] if name in mixing else [])
+    steps = _photo_steps(name, size, flip)
+    batch_tfms = aug_transforms(do_flip=flip) if name in ("fastai", *_BLENDS) else []
+    cbs = [_BLENDS[name]()] if name in _BLENDS else []
+    return Augmentation(name, [_PhotoSteps(*steps)] if steps else [], batch_tfms, cbs)
 
 # %% ../../nbs/train/augment.ipynb #18dd70d7
-def _mixed(
-    cb,                     # `_SpeciesMixUp` or `_SpeciesCutMix`
+def _blended(
+    cb: MixHandler,         # `_SpeciesMixUp` or `_SpeciesCutMix`
     x: torch.Tensor,        # photos, shape (n, 3, h, w)
 ) -> torch.Tensor:          # the same shape
-    "What a mixing callback makes of a batch."
+    "Blend a batch as a callback does in training."
     cb, y = copy(cb), torch.arange(len(x))
     cb.learn, cb.stack_y = SimpleNamespace(x=x, y=y, xb=(x,), yb=(y,)), True
     cb.before_batch()
@@ -121,27 +136,36 @@ def _training_batch(
     policy: Augmentation,
     photos: list,           # images or arrays of one size
 ) -> torch.Tensor:          # values 0 to 1, shape (n, 3, h, w)
-    "What training sees of photos, before normalisation."
-    photo, batch = Pipeline([ToTensor(), *policy.item_tfms], split_idx=0), Pipeline([IntToFloatTensor(), *policy.batch_tfms], split_idx=0)
-    x = batch(torch.stack([photo(PILImage.create(np.asarray(p))) for p in photos]))
-    for cb in policy.cbs: x = _mixed(cb, x)
+    "Make the batch that training sees of photos, before normalisation."
+    of_photo = Pipeline([ToTensor(), *policy.item_tfms], split_idx=0)
+    of_batch = Pipeline([IntToFloatTensor(), *policy.batch_tfms], split_idx=0)
+    x = of_batch(torch.stack([of_photo(PILImage.create(np.asarray(p))) for p in photos]))
+    for cb in policy.cbs: x = _blended(cb, x)
     return x.as_subclass(torch.Tensor)
 
 # %% ../../nbs/train/augment.ipynb #1355ec64
+def _plot_view(
+    ax,                         # matplotlib axes
+    view: torch.Tensor,         # values 0 to 1, shape (3, h, w)
+):
+    "Show one photo of a batch."
+    ax.imshow(view.permute(1, 2, 0).clamp(0, 1))
+    ax.set(xticks=[], yticks=[])
+
 def plot_policies(
-    photos: list,               # images or arrays of one size; the first is shown, the others are what it is blended with
+    photos: list,               # images or arrays of one size; the first is shown, the others blended in
     names=tuple(POLICIES),      # keys of `POLICIES`
-    flip: bool = True,          # may photos be mirrored? Policies that do nothing else are left out if not
-    n: int = 6,                 # variants of each
-    seed: int = 0,              # same seed, same picture
-):                              # matplotlib figure
-    "Variants of a photo, one row a policy."
-    names, size = [p for p in names if flip or p not in ("flip", "flips")], np.asarray(photos[0]).shape[:2]
-    fig = plt.Figure(figsize=(1 + .85 * n * size[1] / size[0], .85 * len(names)), layout="constrained")
-    for row, name in zip(fig.subplots(len(names), n, squeeze=False), names):
-        with no_random(seed): views = [_training_batch(augmentation(name, size, flip), photos)[0] for _ in range(n)]
-        for ax, view in zip(row, views):
-            ax.imshow(view.permute(1, 2, 0).clamp(0, 1))
-            ax.set(xticks=[], yticks=[])
+    flip: bool = True,          # may photos be flipped? If not, policies that only flip are left out
+    n: int = 6,                 # variants per policy
+    seed: int = 0,              # same seed, same figure
+) -> plt.Figure:
+    "Show variants of a photo, one row per policy."
+    names = [p for p in names if flip or p not in ("flip", "flips")]
+    height, width = size = np.asarray(photos[0]).shape[:2]
+    fig = plt.Figure(figsize=(1 + .85 * n * width / height, .85 * len(names)), layout="constrained")
+    for row, name in zip(fig.subplots(len(names), n, squeeze=False), names, strict=True):
+        with no_random(seed):
+            views = [_training_batch(augmentation(name, size, flip), photos)[0] for _ in row]
+        for ax, view in zip(row, views, strict=True): _plot_view(ax, view)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return fig

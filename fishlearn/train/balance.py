@@ -1,4 +1,4 @@
-"""What the batches hold where species are unbalanced.
+"""Draw balanced batches from unbalanced photos, and see what a batch holds.
 
 Docs: https://fishlearn.github.io/fishlearn/train/balance.html.md"""
 
@@ -24,131 +24,148 @@ from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/train/balance.ipynb #ba07fabb
 BALANCES = dict(
-    none="photos as they come: a common species is seen more often than a rare one",
-    batches="every batch holds as many photos of one species as of the next",
-    oversample="rare species are drawn more often, until all are seen equally often",
-    weights="a mistake costs more, the rarer the species",
-    focal="a mistake costs more, the less likely the true species was thought to be",
-    smoothing="the loss asks for a little less than certainty",
-    logits="the loss takes into account how common each species is",
-    auto="decided by how unevenly the photos are spread over the species")
+    none="photos as they come: common species are seen more often than rare ones",
+    batches="every batch holds equally many photos of each of its species",
+    oversample="rare species are drawn more often, so that all are seen equally often",
+    weights="errors cost more, the rarer the species",
+    focal="errors cost more, the less likely the model thought the true species",
+    smoothing="the loss asks for slightly less than certainty",
+    logits="the loss accounts for how common each species is",
+    auto="chosen by how unevenly the photos are spread over the species")
 
 def _check_balance(
-    name: str,              # a key of `BALANCES`
-    multilabel: bool = False,  # several species on one photo?
-) -> str:                   # the name
-    "Refuse a way to balance that does not exist, or that needs one species a photo."
-    _check_option(name, BALANCES, "way to balance")
-    if multilabel and name not in ("none", "auto"): raise ArgumentError(f"Balancing by {name!r} needs one species a photo, and these photos may show several; write balance 'none'.")
+    name: str,                  # a key of `BALANCES`
+    multilabel: bool = False,   # can a photo show several species?
+) -> str:                       # the name
+    "Return a balancing method that exists and suits the photos; raise `ArgumentError` for any other."
+    _check_option(name, BALANCES, "balancing method")
+    if multilabel and name not in ("none", "auto"):
+        raise ArgumentError(
+            f"Balancing by {name!r} needs one species per photo, and these photos may show several; "
+            "write balance='none'.")
     return name
 
 # %% ../../nbs/train/balance.ipynb #58df9f9d
-def _deal_cards(
-    deck: list,         # cards left from the last time; changed in place
-    cards: list,        # all cards of the deck
-    k: int,             # how many
-    rng=random,         # source of chance: the module `random` or a `random.Random`
-) -> list:              # k cards, all different where there are as many
-    "Take cards from the top of a deck, continued where it runs short."
-    while len(deck) < k: deck += sorted(rng.sample(cards, len(cards)), key=lambda c: c in deck)
-    taken, deck[:k] = deck[:k], []
-    return taken
+def _draw(
+    waiting: list,      # items left from earlier draws; changed in place
+    items: list,        # all items
+    k: int,             # how many to draw
+    rng=random,         # source of randomness: the module `random`, or a `random.Random`
+) -> list:              # k items, all different if there are enough
+    "Draw items in shuffled order, without repeating one while others wait."
+    while len(waiting) < k:
+        shuffled = rng.sample(items, len(items))
+        waiting += sorted(shuffled, key=lambda item: item in waiting)
+    drawn, waiting[:k] = waiting[:k], []
+    return drawn
 
 # %% ../../nbs/train/balance.ipynb #5173b6c1
 def _photos_of_each(
     targets,            # species of each photo, shape (n,)
 ) -> dict:              # species → positions of its photos
-    "Where the photos of each species are."
+    "Find the photos of each species."
     targets = np.asarray(targets)
     return {s: np.flatnonzero(targets == s).tolist() for s in np.unique(targets).tolist()}
 
 def _count_batches(
     n: int,             # photos
-    bs: int,            # photos a batch
-    world: int = 1,     # processes that train side by side
-) -> int:               # at least one for each process, and as many for one as for the next
-    "How many batches an epoch has."
+    bs: int,            # photos per batch
+    world: int = 1,     # training processes
+) -> int:               # at least one per process, and equally many for each
+    "Count the batches of an epoch."
     return max(1, round(n / (bs * world))) * world
 
 def balanced_batches(
-    targets,                # species of each photo, shape (n,)
-    n_species: int,         # different species in a batch, at most
-    n_photos: int,          # photos of each
-    rng=random,             # source of chance: the module `random` or a `random.Random`
-    n_batches: int = None,  # batches an epoch, as many as the photos would fill if left out
-) -> list:                  # batches: lists of positions
-    "Draw an epoch of batches with equally many photos of equally many species."
-    photos, species = _photos_of_each(targets), []
-    n, decks = min(n_species, len(photos)), {s: [] for s in photos}
-    n_batches = n_batches or _count_batches(len(targets), n * n_photos)
-    return [[p for s in _deal_cards(species, list(photos), n, rng) for p in _deal_cards(decks[s], photos[s], n_photos, rng)] for _ in range(n_batches)]
+    targets,                        # species of each photo, shape (n,)
+    n_species: int,                 # species per batch, at most
+    n_photos: int,                  # photos of each
+    rng=random,                     # source of randomness: the module `random`, or a `random.Random`
+    n_batches: int | None = None,   # batches per epoch (default: as many as the photos would fill)
+) -> list:                          # batches: lists of positions
+    "Draw an epoch of batches with equally many photos of equally many species (Hermans et al. 2017)."
+    photos = _photos_of_each(targets)
+    n = min(n_species, len(photos))
+    species_waiting: list = []
+    photos_waiting: dict[int, list] = {s: [] for s in photos}
+    def batch():
+        species = _draw(species_waiting, list(photos), n, rng)
+        return [p for s in species for p in _draw(photos_waiting[s], photos[s], n_photos, rng)]
+    return [batch() for _ in range(n_batches or _count_batches(len(targets), n * n_photos))]
 
 # %% ../../nbs/train/balance.ipynb #dcc00180
 def _batch_shape(
-    bs: int,                # photos a batch, at most
+    bs: int,                # photos per batch, at most
     n_species: int,         # species there are
     n_photos: int = 4,      # photos of each species, at least
-) -> tuple:                 # species in a batch, photos of each
-    "How a batch is shared out."
+) -> tuple[int, int]:       # species per batch, photos of each
+    "Choose the shape of a balanced batch."
     n = min(n_species, max(2, bs // n_photos))
     return n, max(1, bs // n)
 
 # %% ../../nbs/train/balance.ipynb #72ab90fc
 def _draw_evenly(
-    cards: list,        # what is drawn from
+    items: list,        # what is drawn from
     k: int,             # how many to draw
-    rng=random,         # source of chance: the module `random` or a `random.Random`
-) -> list:              # k cards, each as often as any other, or once more
-    "Draw evenly, as often as it takes."
-    return cards * (k // len(cards)) + rng.sample(cards, k % len(cards))
+    rng=random,         # source of randomness: the module `random`, or a `random.Random`
+) -> list:              # k items; each is drawn as often as any other, or once more
+    "Draw all items equally often."
+    return items * (k // len(items)) + rng.sample(items, k % len(items))
 
 def _oversampled(
     targets,            # species of each photo, shape (n,)
-    rng=random,         # source of chance: the module `random` or a `random.Random`
-) -> list:              # n positions, rare species repeated, common ones thinned out
-    "Draw an epoch in which every species comes equally often."
+    rng=random,         # source of randomness: the module `random`, or a `random.Random`
+) -> list:              # n positions; photos of rare species are repeated, some of common ones left out
+    "Draw an epoch in which every species is drawn equally often (Kang et al. 2020)."
     photos, n = _photos_of_each(targets), len(targets)
-    often = {s: n // len(photos) for s in photos}
-    for s in rng.sample(list(photos), n % len(photos)): often[s] += 1
-    order = [p for s in photos for p in _draw_evenly(photos[s], often[s], rng)]
+    times = {s: n // len(photos) for s in photos}
+    for s in rng.sample(list(photos), n % len(photos)): times[s] += 1
+    order = [p for s in photos for p in _draw_evenly(photos[s], times[s], rng)]
     return rng.sample(order, len(order))
 
 # %% ../../nbs/train/balance.ipynb #9e558c0e
-class _DrawnDL(TfmdDL):
+class _SamplingDL(TfmdDL):
     "A fastai loader that draws the photos of an epoch in its own way."
     def __init__(self, dataset=None, draw=None, **kwargs):
         super().__init__(dataset, **kwargs)
         self.draw = draw    # function of a `random.Random`: positions, or batches of equal size
 
-    def get_idxs(self): return super().get_idxs() if self.draw is None else np.ravel(self.draw(self.rng)).tolist()
+    def get_idxs(self):
+        return super().get_idxs() if self.draw is None else np.ravel(self.draw(self.rng)).tolist()
+
+def _loader_counts(
+    dl,                     # fastai loader over rows of the photo table
+) -> pd.DataFrame:          # 0 or 1, one row per photo, one column per species
+    "Get the species of a loader's photos without opening a photo."
+    return species_counts(dl.items).reindex(columns=list(dl.vocab), fill_value=0)
 
 def _loader_targets(
     dl,                     # fastai loader over rows of the photo table
-) -> np.ndarray:            # class numbers, shape (n,); where a photo may show several species, 0 or 1, shape (n, species)
-    "The species of a loader's photos, without opening a photo."
-    counts = species_counts(dl.items).reindex(columns=list(dl.vocab), fill_value=0).to_numpy()
+) -> np.ndarray:            # class numbers, shape (n,); or 0 and 1, shape (n, species), if multilabel
+    "Get the targets of a loader's photos without opening a photo."
+    counts = _loader_counts(dl).to_numpy()
     return counts.argmax(1) if (counts.sum(1) == 1).all() else counts
 
 # %% ../../nbs/train/balance.ipynb #a3b8cd31
 def balanced_loader(
-    dl,                     # training loader, from `species_loaders`
-    balance: str,           # a key of `BALANCES`
-    n_photos: int = 4,      # photos of each species in a balanced batch, at least
-    world: int = None,      # processes that train side by side; None asks the machine
-):                          # a `_DrawnDL`, or the same loader where the batches stay as they are
-    "The loader a way to balance needs."
+    dl,                         # training loader, from `species_loaders`
+    balance: str,               # a key of `BALANCES`
+    n_photos: int = 4,          # photos of each species in a balanced batch, at least
+    world: int | None = None,   # training processes (default: as many as were started)
+) -> TfmdDL:                    # the same loader, if the method keeps the batches
+    "Make the training loader for a balancing method."
     if balance not in ("batches", "oversample"): return dl
     targets = _loader_targets(dl)
-    if balance == "oversample": return dl.new(cls=_DrawnDL, draw=partial(_oversampled, targets))
+    if balance == "oversample": return dl.new(cls=_SamplingDL, draw=partial(_oversampled, targets))
     n, k = _batch_shape(dl.bs, len(np.unique(targets)), n_photos)
     n_batches = _count_batches(len(targets), n * k, world or max(1, num_distrib()))
-    return dl.new(cls=_DrawnDL, draw=partial(balanced_batches, targets, n, k, n_batches=n_batches), bs=n * k, n=n * k * n_batches)
+    draw = partial(balanced_batches, targets, n, k, n_batches=n_batches)
+    return dl.new(cls=_SamplingDL, draw=draw, bs=n * k, n=n * k * n_batches)
 
 # %% ../../nbs/train/balance.ipynb #1194ecbd
 def _next_order(
     dl,                     # fastai loader
 ) -> list:                  # batches of positions
-    "The batches of a loader's next epoch."
+    "Get the batches of a loader's next epoch."
     rng, dl.rng = dl.rng, copy(dl.rng)
     dl.randomize()
     idxs, dl.rng = dl.get_idxs(), rng
@@ -156,34 +173,38 @@ def _next_order(
 
 def batch_counts(
     dl,                     # fastai loader over rows of the photo table
-    n: int = 10,            # batches to look at, from the next one
+    n: int = 10,            # number of batches, from the next one
 ) -> pd.DataFrame:          # photos of each species (columns) in each batch (rows)
-    "What the next batches hold."
-    counts = species_counts(dl.items).reindex(columns=list(dl.vocab), fill_value=0)
+    "Count what the next batches hold."
+    counts = _loader_counts(dl)
     return pd.DataFrame([counts.iloc[b].sum() for b in _next_order(dl)[:n]]).rename_axis("batch")
 
 # %% ../../nbs/train/balance.ipynb #a847e4ff
 def plot_batches(
-    **counts            # name → counts from `batch_counts`; one panel each
-):                      # matplotlib figure
-    "How many photos of each species are in each batch: the darker, the more."
-    species, most = next(iter(counts.values())).columns, max(c.to_numpy().max() for c in counts.values())
+    **counts: pd.DataFrame,     # title of a panel → counts from `batch_counts`
+) -> plt.Figure:
+    "Show how many photos of each species are in each batch: the darker, the more."
+    tables = list(counts.values())
+    species, most = tables[0].columns, max(c.to_numpy().max() for c in tables)
     fig = plt.Figure(figsize=(2 + 3 * len(counts), 1 + .25 * len(species)), layout="constrained")
     panels = fig.subplots(1, len(counts), sharey=True, squeeze=False)[0]
-    for ax, (name, c) in zip(panels, counts.items()):
+    for ax, (title, c) in zip(panels, counts.items(), strict=True):
         image = ax.imshow(c.T, cmap="Blues", vmin=0, vmax=most, aspect="auto")
-        ax.set(title=name, xlabel="Batch", xticks=range(len(c)))
+        ax.set(title=title, xlabel="Batch", xticks=range(len(c)))
     panels[0].set_yticks(range(len(species)), list(map(_escape_label, species)))
     fig.colorbar(image, ax=panels, label="Photos")
     return fig
 
 # %% ../../nbs/train/balance.ipynb #3638442e
 def _choose_balance(
-    targets,                # species of each photo, shape (n,), or 0 or 1, shape (n, species)
-) -> tuple:                 # a key of `BALANCES` and one sentence why
-    "What `auto` stands for."
+    targets,                # species of each photo, shape (n,); or 0 and 1, shape (n, species)
+) -> tuple[str, str]:       # a key of `BALANCES`, and one sentence that says why
+    "Choose the balancing method for `auto`."
     if np.ndim(targets) == 2: return "none", "A photo may show several species, so nothing is balanced."
     counts = np.unique(targets, return_counts=True)[1]
     most, least = counts.max(), counts.min()
-    if most <= 3 * least: return "none", f"The species are filled evenly enough ({least} to {most} photos), so nothing is balanced."
-    return "logits", f"The commonest species has {most / least:.0f} times the photos of the rarest ({most} to {least}), so the loss accounts for it."
+    if most <= 3 * least:
+        why = f"The species have similar numbers of photos ({least} to {most}), so nothing is balanced."
+        return "none", why
+    return "logits", (f"The most common species has {most / least:.0f} times as many photos "
+                      f"as the rarest ({most} and {least}), so the loss accounts for it.")

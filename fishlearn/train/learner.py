@@ -1,4 +1,4 @@
-"""An ordinary fastai `Learner` over one of our networks, with layer groups, metrics and an optimiser by name.
+"""An ordinary fastai `Learner` with layer groups, metrics and an optimiser by name.
 
 Docs: https://fishlearn.github.io/fishlearn/train/learner.html.md"""
 
@@ -13,6 +13,7 @@ from functools import cache, partial
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import MultiCategorize
 from fastai.learner import Learner
 from fastai.metrics import AccumMetric, accuracy, accuracy_multi
@@ -29,8 +30,8 @@ from ..models.backbones import DEFAULT_ARCH, MirrorNet, create_body, create_head
 
 # %% ../../nbs/train/learner.ipynb #be2c726f
 def _layer_groups(
-    model,              # `nn.Sequential(body, head)`
-) -> L:                 # three lists of parameters
+    model: torch.nn.Sequential,     # body and head
+) -> L:                             # three lists of parameters
     "Split a network into early body, late body and head."
     body = params(model[0])
     return L(body[:len(body) // 2], body[len(body) // 2:], params(model[1]))
@@ -38,33 +39,33 @@ def _layer_groups(
 @cache
 def _fastai_arch(
     arch: str,          # name of a backbone
-    weights=None,       # file of weights for the body
-):                      # function of `pretrained` that makes the body
-    "A backbone as `vision_learner` wants it."
+    weights=None,       # file with weights of the body
+) -> partial:           # function of `pretrained` that makes the body
+    "Wrap a backbone in the form that `vision_learner` expects."
     make = partial(pretrained_body, arch, weights)
     model_meta[make] = dict(cut=noop, split=_layer_groups)
     return make
 
 # %% ../../nbs/train/learner.ipynb #6cbbab3a
 def macro_f1(
-    predicted,          # class numbers, shape (n,), or 0 and 1, shape (n, species)
-    targets,            # the same of the truth
-) -> float:
-    "F1 averaged over the species that occur in the truth."
+    predicted,          # class numbers, shape (n,); or 0 and 1, shape (n, species)
+    targets,            # true values, in the same form
+) -> float:             # from 0 to 1
+    "Average the F1 score over the species that occur in the targets."
     t, p = np.asarray(targets), np.asarray(predicted)
     present = np.flatnonzero(t.any(0)) if t.ndim == 2 else np.unique(t)
     return float(f1_score(t, p, labels=present, average="macro", zero_division=0))
 
 def _is_multilabel(
-    dls,                # `DataLoaders` from `species_loaders`
+    dls: DataLoaders,   # from `species_loaders`
 ) -> bool:
-    "Whether a photo may show several species."
+    "Whether a photo can show several species."
     return any(isinstance(f, MultiCategorize) for f in dls.train_ds.tls[-1].tfms.fs)
 
 def _species_metrics(
-    dls,                # `DataLoaders` from `species_loaders`
+    dls: DataLoaders,   # from `species_loaders`
 ) -> list:              # fastai metrics
-    "Accuracy and macro F1."
+    "Choose accuracy and macro F1 for one species per photo, or for several."
     if not _is_multilabel(dls): return [accuracy, AccumMetric(macro_f1, dim_argmax=-1)]
     return [accuracy_multi, AccumMetric(macro_f1, thresh=.5, activation="sigmoid", flatten=False)]
 
@@ -73,34 +74,37 @@ OPTIMISERS = dict(adamw=Adam, adam=partial(Adam, decouple_wd=False), sgd=partial
 
 # %% ../../nbs/train/learner.ipynb #0bd88307
 class FrozenStatistics(Callback):
-    "Let the body's batch norm layers keep their means and spreads while it trains."
+    "Keep the means and standard deviations of the body's batch norm layers during training."
     def before_train(self):
         for layer in get_model(self.learn.model)[0].modules():
             if isinstance(layer, _BatchNorm): layer.eval()
 
 # %% ../../nbs/train/learner.ipynb #6e2aa451
 def species_learner(
-    dls,                        # `DataLoaders` from `species_loaders`
-    arch: str = DEFAULT_ARCH,   # name of a backbone
-    weights=None,               # file of weights for the body
-    opt: str = "adamw",         # a key of `OPTIMISERS`
-    mirror: bool = False,       # also look at the mirror image when answering?
-    dropout: float = None,      # share of features the head drops while training
-    **kwargs                    # more arguments of `vision_learner`, such as `pretrained=False`, `wd=.1`, `loss_func`
+    dls: DataLoaders,               # from `species_loaders`
+    arch: str = DEFAULT_ARCH,       # name of a backbone
+    weights=None,                   # file with weights of the body
+    opt: str = "adamw",             # a key of `OPTIMISERS`
+    mirror: bool = False,           # average predictions over the photo and its mirror image?
+    dropout: float | None = None,   # fraction of features that the head drops in training
+    **kwargs                        # more arguments of `vision_learner`, such as `pretrained=False`, `wd=.1`, `loss_func`
 ) -> Learner:
-    "A `vision_learner` with our body and head."
-    opt_func, new = OPTIMISERS[_check_option(opt, OPTIMISERS, "optimiser")], not kwargs.get("pretrained", True)
-    learn = vision_learner(dls, _fastai_arch(arch, weights), normalize=False, custom_head=create_head(create_body(arch).num_features, len(dls.vocab), dropout, arch), init=None,
-                           metrics=_species_metrics(dls), opt_func=opt_func, **dict(train_bn=new) | kwargs)
-    if not new: learn.add_cb(FrozenStatistics())
+    "Make a `vision_learner` with a backbone and a linear head."
+    opt_func = OPTIMISERS[_check_option(opt, OPTIMISERS, "optimiser")]
+    from_scratch = not kwargs.get("pretrained", True)
+    head = create_head(create_body(arch).num_features, len(dls.vocab), dropout, arch)
+    options = dict(train_bn=from_scratch, metrics=_species_metrics(dls), opt_func=opt_func) | kwargs
+    learn = vision_learner(dls, _fastai_arch(arch, weights), normalize=False, custom_head=head, init=None, **options)
+    if not from_scratch: learn.add_cb(FrozenStatistics())
     if mirror: learn.model = MirrorNet(*learn.model)
     learn.model.to(dls.device, memory_format=torch.channels_last)
     return learn
 
 # %% ../../nbs/train/learner.ipynb #5de8b324
 def wrap_learner(
-    net,                # `nn.Sequential(body, head)`
-    dls,                # `DataLoaders` from `species_loaders`
+    net: torch.nn.Sequential,   # body and head
+    dls: DataLoaders,           # from `species_loaders`
 ) -> Learner:
-    "A Learner over an existing network."
-    return Learner(dls, net.to(dls.device), splitter=_layer_groups, metrics=_species_metrics(dls), cbs=FrozenStatistics())
+    "Make a Learner for an existing network."
+    metrics = _species_metrics(dls)
+    return Learner(dls, net.to(dls.device), splitter=_layer_groups, metrics=metrics, cbs=FrozenStatistics())
