@@ -1,9 +1,16 @@
-"Size limits and cleanliness of notebooks and their stored outputs."
-import base64, json, re, sys, tempfile
+"Size limits and cleanliness of notebooks and their stored outputs, and rules for their code."
+import base64
+import json
+import re
+import sys
+import tempfile
 from pathlib import Path
 
+from check_code import EXPORTS, code_faults, defined_names, flags, rebinding_faults, share_faults, wide_lines
+
 LIMITS = dict(picture=100_000, notebook=300_000, tutorial=500_000, together=5_000_000, export_lines=40)
-DIRTY = re.compile(r"\d+%\||█|Epoch \d+/\d+|Warning:|" + "|".join(map(re.escape, (tempfile.gettempdir() + "/", str(Path.home()) + "/", str(Path.cwd()) + "/"))))
+HERE = "|".join(re.escape(f"{folder}/") for folder in (tempfile.gettempdir(), Path.home(), Path.cwd()))
+DIRTY = re.compile(rf"\d+%\||█|Epoch \d+/\d+|Warning:|{HERE}")
 
 
 def output_texts(output):
@@ -12,35 +19,71 @@ def output_texts(output):
     for kind, data in (output.get("data") or {}).items(): yield kind, data if isinstance(data, str) else "".join(data)
 
 
+def text_faults(kind, text):
+    "What is wrong with a text or picture of a stored output."
+    picture = kind.startswith("image/") and "svg" not in kind
+    size = len(base64.b64decode(text)) if picture else 0
+    if kind == "stderr": yield "text on stderr; rerun with TQDM_DISABLE=1 PYTHONWARNINGS=ignore"
+    elif "widget" in kind: yield "widget state"
+    elif size > LIMITS["picture"]: yield f"a picture of {size // 1000} KB"
+    elif not picture and (found := DIRTY.search(text)):
+        yield f"a path of this machine, a warning or a progress bar: {found[0]!r}"
+
+
 def output_faults(output):
     "What is wrong with a stored output."
     if output["output_type"] == "error": yield "a stored error"
-    for kind, text in output_texts(output):
-        picture = kind.startswith("image/") and "svg" not in kind
-        if kind == "stderr": yield "text on stderr; rerun with TQDM_DISABLE=1 PYTHONWARNINGS=ignore"
-        elif "widget" in kind: yield "widget state"
-        elif picture and len(base64.b64decode(text)) > LIMITS["picture"]: yield f"a picture of {len(base64.b64decode(text)) // 1000} KB"
-        elif not picture and DIRTY.search(text): yield f"a path of this machine, a warning or a progress bar: {DIRTY.search(text)[0]!r}"
+    for kind, text in output_texts(output): yield from text_faults(kind, text)
+
+
+def cell_faults(cell):
+    "What is wrong with a code cell and its outputs."
+    lines = source_lines(cell)
+    if flags(lines) & EXPORTS and len(lines) > LIMITS["export_lines"]: yield f"an export cell of {len(lines)} lines"
+    yield from wide_lines(lines)
+    yield from code_faults(lines)
+    for output in cell["outputs"]: yield from output_faults(output)
+
+
+def code_cells(file):
+    "The code cells of a notebook, by their place in it."
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    return {i: cell for i, cell in enumerate(cells) if cell["cell_type"] == "code"}
+
+
+def source_lines(cell):
+    "The lines of a cell."
+    return "".join(cell["source"]).splitlines()
 
 
 def notebook_faults(file):
     "What is wrong with a notebook."
     limit = LIMITS["tutorial" if "tutorials" in file.parts else "notebook"]
     if file.stat().st_size > limit: yield f"{file.stat().st_size // 1000} KB, more than {limit // 1000}"
-    for i, cell in enumerate(json.loads(file.read_text(encoding="utf-8"))["cells"]):
-        lines = "".join(cell["source"]).splitlines()
-        if "#| export" in lines and len(lines) > LIMITS["export_lines"]: yield f"cell {i}: an export cell of {len(lines)} lines"
-        for output in cell.get("outputs", []):
-            yield from (f"cell {i}: {fault}" for fault in output_faults(output))
+    cells = code_cells(file)
+    for i, cell in cells.items(): yield from (f"cell {i}: {fault}" for fault in cell_faults(cell))
+    yield from rebinding_faults({i: source_lines(cell) for i, cell in cells.items()})
+
+
+def folder_faults(folder, files):
+    "What is wrong with all notebooks together."
+    total = sum(f.stat().st_size for f in files)
+    if total > LIMITS["together"]: yield f"{total // 1000} KB together, more than {LIMITS['together'] // 1000}"
+    yield from (f"{f.name}: modules belong into notebooks" for f in folder.rglob("*.py"))
+    cells = ((f, source_lines(cell)) for f in files for cell in code_cells(f).values())
+    yield from share_faults((f, name) for f, lines in cells for name in defined_names(lines))
 
 
 def main():
-    files = sorted(Path("nbs").rglob("*.ipynb"))
-    faults = [f"{f}: {fault}" for f in files for fault in notebook_faults(f)]
-    total = sum(f.stat().st_size for f in files)
-    if total > LIMITS["together"]: faults.append(f"nbs: {total // 1000} KB together")
-    faults += [f"{f}: modules belong into notebooks" for f in Path("nbs").rglob("*.py")]
-    print("\n".join(faults) or f"{len(files)} notebooks, {total // 1000} KB: clean")
+    "Print faults by notebook; fail where there are any."
+    folder = Path("nbs")
+    files = sorted(folder.rglob("*.ipynb"))
+    found = {f: list(notebook_faults(f)) for f in files} | {folder: list(folder_faults(folder, files))}
+    faults = {f: faults for f, faults in found.items() if faults}
+    for f, sentences in faults.items(): print(f, *sentences, sep="\n  ", end="\n\n")
+    sizes = f"{len(files)} notebooks, {sum(f.stat().st_size for f in files) // 1000} KB"
+    count = sum(map(len, faults.values()))
+    print(f"{sizes}: {count} faults in {len(faults)} of them" if faults else f"{sizes}: clean")
     sys.exit(bool(faults))
 
 

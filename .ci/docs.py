@@ -1,5 +1,9 @@
 "Render the site without Quarto: nbdev processes the notebooks, smalldocs renders them, a broken link fails."
-import json, re, shutil, subprocess, sys
+import json
+import re
+import shutil
+import subprocess
+import sys
 
 import yaml
 from nbdev.config import get_config, nbpath2html
@@ -40,6 +44,7 @@ def drop_quarto(proc):
 
 
 def main():
+    "Render the site, or say what is broken."
     config = get_config()
     refresh_quarto_yml()
     proc = proc_nbs(config.nbs_path, force=True)

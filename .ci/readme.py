@@ -1,5 +1,6 @@
 "Make README.md from nbs/index.ipynb; with --check only say whether it is fresh."
-import re, sys
+import re
+import sys
 
 import nbformat
 from nbconvert import MarkdownExporter
@@ -7,6 +8,7 @@ from nbdev.config import get_config, nbpath2html
 from traitlets.config import Config
 
 IMAGES = "nbs/images"
+ALT = dict(jpg="nine drawn fish", png="the same models, judged on a random and on an honest split")
 
 
 def exporter():
@@ -36,7 +38,7 @@ def render(root, site):
     nb.metadata["language_info"] = {"name": "python"}
     text, resources = exporter().from_notebook_node(nb)
     pictures = {f"{IMAGES}/{name}": data for name, data in resources["outputs"].items()}
-    alt = lambda m: "nine drawn fish" if m[1].endswith("jpg") else "the same models, judged on a random and on an honest split"
+    alt = lambda m: ALT["jpg" if m[1].endswith("jpg") else "png"]
     text = re.sub(r"!\[[^\]]*\]\((output_[^)]+)\)", lambda m: f"![{alt(m)}]({IMAGES}/{m[1]})", text)
     link = lambda m: f"]({site}{nbpath2html(m[1]).as_posix()})"
     text = re.sub(r"\]\(([^):]+\.ipynb)\)", link, text)
@@ -44,6 +46,7 @@ def render(root, site):
 
 
 def main():
+    "Write README and its pictures, or say what is stale."
     config = get_config()
     root = config.config_path
     text, pictures = render(root, f"{config.doc_host}{config.doc_baseurl}/")

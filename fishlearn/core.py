@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 # %% auto #0
 __all__ = ['train_species_model']
 
-# %% ../nbs/00_core.ipynb #58e9f06f
+# %% ../nbs/00_core.ipynb #6359ccc1
 from dataclasses import asdict
 
 import pandas as pd
@@ -22,7 +22,7 @@ def _training_settings(
     config: TrainingConfig,     # without `auto`
     history: pd.DataFrame,      # of the training
     table: pd.DataFrame,        # photo table with `split`
-) -> dict:                      # options, and `chosen_by`: metric by which the best epoch was chosen on the photos of the score
+) -> dict:                      # options, and `chosen_by`: metric that chose the best epoch on the photos of the score
     "What a model states about its training."
     measured = config.monitor in history and history[config.monitor].notna().any()
     chosen = measured and not (table.split == "test").any()
@@ -44,7 +44,7 @@ def train_species_model(
     resume: bool = False,       # continue the training in that folder?
     split_config: SplitConfig | None = None,        # how to split; keywords win over it
     training_config: TrainingConfig | None = None,  # how to train; keywords win over it
-    **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`, `epochs`
+    **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`
 ) -> SpeciesModel:
     "Train and evaluate a model on photos."
     from fishlearn.models.backbones import DEFAULT_ARCH, _image_size, arch_preprocessing

@@ -1,5 +1,6 @@
 "Share the cores between test processes before anything loads torch."
-import os, tempfile
+import os
+import tempfile
 
 workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
 if workers: os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))

@@ -1,5 +1,4 @@
 "The cache survives kills, threads, damage and full use, and never fails a run."
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from fishlearn import cache
-from fishlearn.cache import _contained, cache_folder, cache_limit, cache_table, clear, evict, get, get_many, put, put_many
+from fishlearn.cache import (
+    _contained,
+    cache_folder,
+    cache_limit,
+    cache_table,
+    clear,
+    evict,
+    get,
+    get_many,
+    put,
+    put_many,
+)
 
 CUT_OFF = """import os
 from fishlearn.cache import _connect

@@ -78,7 +78,8 @@ def test_one_species_of_prints_among_photos(layout):
     "The masks of one species stand for the prints of another, with the numbers and the size of the photos."
     root = layout("{s}/{n}.jpg", "all masks/{s} {n}.png")
     (root / "prints").mkdir()
-    for i, p in enumerate(sorted((root / "all masks").glob("Fictiops*.png"))[:6]): p.rename(root / f"prints/{i + 1}.png")
+    masks = sorted((root / "all masks").glob("Fictiops*.png"))
+    for i, p in enumerate(masks[:6]): p.rename(root / f"prints/{i + 1}.png")
     for p in (root / "all masks").glob("*.png"): p.unlink()
     photos = find_photos(root)
     assert (len(photos), find_masks(root, photos)) == (60, {})

@@ -41,7 +41,8 @@ def test_other_folders_are_never_replaced():
 
 def test_target_below_a_file():
     Path("file").touch()
-    with pytest.raises(JobError, match="cannot be written: .*file is not a folder you may write to"): _check_target("file/model")
+    with pytest.raises(JobError, match="cannot be written: .*file is not a folder you may write to"):
+        _check_target("file/model")
 
 
 def test_file_needs_a_folder():

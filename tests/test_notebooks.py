@@ -1,13 +1,45 @@
-"Every notebook is a test: its cells run from top to bottom."
+"Every notebook is a test: its cells run from top to bottom, on the modules exported from it."
+import ast
+import symtable
+from functools import partial
+
+import nbdev.test
 import pytest
 from nbdev.config import get_config
-from nbdev.test import test_nb as run_notebook
+from nbdev.process import NBProcessor, Processor
 
+pytestmark = pytest.mark.notebooks
 config = get_config()
 NOTEBOOKS = sorted(config.nbs_path.rglob("*.ipynb"), key=lambda f: -f.stat().st_size)
 
 
+def only_imports(source):
+    "Whether a cell holds nothing but imports."
+    return all(isinstance(line, (ast.Import, ast.ImportFrom)) for line in ast.parse(source).body)
+
+
+def bound_names(source):
+    "Names that a cell defines, assigns or imports, nested functions and classes left alone."
+    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+    return sorted(s.get_name() for s in symbols if s.is_assigned() or s.is_imported())
+
+
+class ImportExports(Processor):
+    "In place of running an export cell, import what it defines, so that the examples test what is shipped."
+
+    def _default_exp_(self, cell, module): self.module = module
+
+    def _export_(self, cell, module=None):
+        if only_imports(cell.source): return
+        names = ", ".join(f"{name} as {name}" for name in bound_names(cell.source))
+        cell.source = f"from {config.lib_name}.{module or self.module} import {names}" if names else ""
+
+    _exporti_ = _exports_ = _export_
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda f: f.relative_to(config.nbs_path).as_posix())
-def test_notebook(notebook):
-    passed, _ = run_notebook(notebook, skip_flags=config.tst_flags.split(), basepath=config.config_path)
+def test_notebook(notebook, monkeypatch):
+    monkeypatch.setattr(nbdev.test, "NBProcessor", partial(NBProcessor, procs=ImportExports))
+    options = dict(skip_flags=config.tst_flags.split(), cell_timeout=config.cell_timeout or None)
+    passed, _ = nbdev.test.test_nb(notebook, basepath=config.config_path, **options)
     assert passed, f"{notebook.name}: the failing cell is printed above"

@@ -31,7 +31,7 @@ def web(tmp_path, monkeypatch):
     monkeypatch.delenv("KAGGLEHUB_CACHE", raising=False)
     fastai_cfg.cache_clear()
     Path("web").mkdir()
-    offer("oxford-iiit-pet.tgz", "gztar", ["oxford-iiit-pet/images/Abyssinian_1.jpg", "oxford-iiit-pet/images/pug_2.jpg"])
+    offer("oxford-iiit-pet.tgz", "gztar", [f"oxford-iiit-pet/images/{n}.jpg" for n in ("Abyssinian_1", "pug_2")])
     offer("fishRecognition_GT.tar", "tar", ["fish_image/fish_01/fish_1_1.png", "mask_image/mask_01/mask_1_1.png"])
     offer("a-large-scale-fish-dataset.zip", "zip", KAGGLE)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory="web"))

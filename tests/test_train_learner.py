@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 import torch
-from fastai.callback.progress import ProgressCallback  # noqa: F401 (Learner.no_bar needs it)
 
 from fishlearn.data.folders import from_folder
 from fishlearn.data.tables import from_csv

@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/bench/baselines.html.md"""
 __all__ = ['fastai_baseline']
 
 # %% ../../nbs/bench/baselines.ipynb #021d2bff
-import os, tempfile
+import os
+import tempfile
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,14 +23,14 @@ def _fastai_loaders(
     arch: str,              # name of a backbone
 ):                          # fastai `DataLoaders`
     "Loaders as in fastai's documentation."
-    from fastai.vision.all import (CategoryBlock, ColReader, ColSplitter, DataBlock, ImageBlock, Normalize, Resize,
-                                   aug_transforms)
+    import fastai.vision.all as fv
+
     from fishlearn.models.backbones import normalisation
     rows = table[table.split.isin(["train", "valid"])].reset_index(drop=True)
     batch_size = min(64, int((rows.split == "train").sum()))
-    block = DataBlock((ImageBlock, CategoryBlock), get_x=ColReader("path"), get_y=ColReader("label"),
-                      splitter=ColSplitter("is_valid"), item_tfms=Resize(224),
-                      batch_tfms=[*aug_transforms(), Normalize.from_stats(*normalisation(arch))])
+    block = fv.DataBlock((fv.ImageBlock, fv.CategoryBlock), get_x=fv.ColReader("path"), get_y=fv.ColReader("label"),
+                         splitter=fv.ColSplitter("is_valid"), item_tfms=fv.Resize(224),
+                         batch_tfms=[*fv.aug_transforms(), fv.Normalize.from_stats(*normalisation(arch))])
     return block.dataloaders(rows.assign(is_valid=rows.split == "valid"), bs=batch_size)
 
 # %% ../../nbs/bench/baselines.ipynb #c699b627
@@ -40,6 +41,7 @@ def fastai_baseline(
 ):                          # fastai `Learner`
     "A `vision_learner` as in fastai's [documentation](https://docs.fast.ai/tutorial.vision.html)."
     from fastai.vision.all import accuracy, vision_learner
+
     from fishlearn.models.backbones import _find_weights, load_body
     learn = vision_learner(_fastai_loaders(table, arch), arch, pretrained=False, metrics=accuracy)
     if pretrained: load_body(learn.model[0].model, _find_weights(arch) or {}, arch)

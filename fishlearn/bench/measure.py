@@ -8,7 +8,10 @@ Docs: https://fishlearn.github.io/fishlearn/bench/measure.html.md"""
 __all__ = ['BENCHES', 'run_benches']
 
 # %% ../../nbs/bench/measure.ipynb #81cbed81
-import os, subprocess, sys, tempfile
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -18,11 +21,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .baselines import (_RepeatedBatch, _fishlearn_learner, _loaded_model, _temporary_cache,
-                                       _train_epoch, _train_once, fastai_baseline)
-from .timing import _comparison, _elapsed, compare
 from ..errors import _check_option
 from ..messages import logger, quiet
+from .baselines import (_RepeatedBatch, _fishlearn_learner, _loaded_model, _temporary_cache,
+                                       _train_epoch, fastai_baseline)
+from .jobs import _bench_accuracy, _bench_again, _bench_growth
+from .timing import compare
 
 # %% ../../nbs/bench/measure.ipynb #a75d5c9b
 def _bench_photos(
@@ -71,14 +75,15 @@ def _bench_reading(
 ) -> list:                      # of `Comparison`
     "Checking and decoding, compared with decoding by Pillow."
     from PIL import Image
+
     from fishlearn.data.health import _inspect_all
     from fishlearn.data.preprocessing import Preprocessing
     paths = table.path[table.split.notna()].tolist()[:max_photos]
     def ours():
-        with _temporary_cache(): _inspect_all(paths, preprocessing=Preprocessing(size))
+        with _temporary_cache(): _inspect_all(paths, preprocessing=Preprocessing((size, size)))
     def pillow():
         for p in paths: np.asarray(Image.open(p).convert("RGB").resize((size, size)))
-    _inspect_all(paths[:64], preprocessing=Preprocessing(8))
+    _inspect_all(paths[:64], preprocessing=Preprocessing((8, 8)))
     contender = _Contender("Pillow, decoding only", pillow, turns)
     return _compare_all(f"check and decode {len(paths)} photos", ours, [contender])
 
@@ -92,7 +97,8 @@ def _bench_epoch(
     "An epoch of fine-tuning, compared with plain fastai and with the network alone."
     rows = table[table.split == "train"].sample(frac=1, random_state=0).head(max_photos)
     pretrained = arch.startswith("tf_efficientnet_lite")
-    with quiet(): ours, stock = _fishlearn_learner(rows, arch, pretrained=pretrained), fastai_baseline(rows, arch, pretrained)
+    with quiet(): ours = _fishlearn_learner(rows, arch, pretrained=pretrained)
+    stock = fastai_baseline(rows, arch, pretrained)
     loaders, alone = ours.dls.loaders[0], _RepeatedBatch(ours.dls.train)
     def limit():
         ours.dls.loaders[0] = alone
@@ -140,86 +146,6 @@ def _bench_predict(
     found = _compare_all(name, partial(model.predict, paths), contenders)
     for m in rounded: found += _compare_all(f"{name}, bfloat16", partial(m.predict, paths), contenders[:1])
     return found
-
-# %% ../../nbs/bench/measure.ipynb #7e67fddc
-def _warm_up(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-):
-    "Do the whole job on a few photos, so that loading modules is not timed."
-    with _temporary_cache(): _train_once(table.groupby(["label", "split"]).head(2), arch)
-
-def _bench_again(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-    turns: int = 2,         # times both are done
-) -> list:                  # of `Comparison`
-    "A second run of the whole job on the same photos, compared with its own first run."
-    train = partial(_train_once, table, arch)
-    def twice():
-        with _temporary_cache(): return [_elapsed(train), _elapsed(train)][::-1]
-    _warm_up(table, arch)
-    pairs = [twice() for _ in range(turns)]
-    return [_comparison("recipe probe, files to figures, second time", "the first time", pairs)]
-
-# %% ../../nbs/bench/measure.ipynb #6ef17fa0
-def _bench_accuracy(
-    table: pd.DataFrame,    # photo table with `split`
-    arch: str,              # name of a backbone
-    epochs: int = 3,        # of `fine_tune`
-) -> list:                  # of `Comparison`
-    "The whole job, compared with `fine_tune`."
-    def stock():
-        learn = fastai_baseline(table, arch)
-        with learn.no_bar(), learn.no_logging(): learn.fine_tune(epochs)
-        return learn
-    found = {}
-    _warm_up(table, arch)
-    with _temporary_cache(): ours = _elapsed(lambda: found.update(ours=_train_once(table, arch).metrics["accuracy"]))
-    with quiet(): other = _elapsed(lambda: found.update(learn=stock()))
-    accuracy = float(found["learn"].validate()[1])
-    note = f"accuracy {found['ours']:.3f}, fastai {accuracy:.3f}"
-    return [_comparison("files to a trained and judged model", f"fine_tune({epochs})", [(ours, other)], note)]
-
-# %% ../../nbs/bench/measure.ipynb #a0228837
-_GROWTH = """import resource, sys, time
-import pandas as pd
-from fishlearn.core import train_species_model
-table = pd.read_csv(sys.argv[1]).head(int(sys.argv[2]))
-start = time.perf_counter()
-train_species_model(table, recipe="probe", size=int(sys.argv[3]), split="random")
-unit = 1e6 if sys.platform == "darwin" else 1e3
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-print(time.perf_counter() - start, memory, file=sys.stderr)"""
-
-def _train_apart(
-    file,               # CSV with `path` and `label`
-    n: int,             # number of photos
-    size: int,          # side of the photos, px
-) -> tuple:             # seconds, and largest memory, MB
-    "Train in a separate process."
-    command = [sys.executable, "-c", _GROWTH, str(file), str(n), str(size)]
-    run = subprocess.run(command, capture_output=True, text=True)
-    return tuple(map(float, run.stderr.splitlines()[-1].split()))
-
-# %% ../../nbs/bench/measure.ipynb #d30f823c
-def _bench_growth(
-    table: pd.DataFrame,    # photo table
-    n_small: int = 1000,    # number of photos
-    n_large: int = 16000,   # number of photos
-    size: int = 128,        # side of the photos, px
-) -> list:                  # of `Comparison`
-    "Time and memory of the whole job, on many photos compared with few."
-    from fishlearn.samples.fish import sample_fish
-    with tempfile.TemporaryDirectory() as folder, _temporary_cache():
-        file, rows = Path(folder, "all.csv"), table[["path", "label"]]
-        if len(rows) < n_large:
-            rows = sample_fish(f"{folder}/fish", per_species=-(-n_large // 9), size=size)[["path", "label"]]
-            rows = rows.assign(path=f"{folder}/fish/" + rows.path)
-        rows.sample(frac=1, random_state=0).to_csv(file, index=False)
-        (a, small), (b, large) = [_train_apart(file, n, size) for n in (n_small, n_large)]
-    note = f"{n_large / n_small:g} times the photos; largest memory {small:.0f} MB, then {large:.0f} MB"
-    return [_comparison(f"recipe probe on {n_small} photos", f"on {n_large}", [(a, b)], note)]
 
 # %% ../../nbs/bench/measure.ipynb #00fbef47
 def _bench_start(

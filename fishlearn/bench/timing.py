@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/bench/timing.html.md"""
 __all__ = ['Comparison', 'compare', 'bench_table', 'plot_bench']
 
 # %% ../../nbs/bench/timing.ipynb #6b0519d9
-import statistics, time
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -35,10 +36,9 @@ def _comparison(
     note: str = "",     # a remark
 ) -> Comparison:
     "Summarize pairs of times."
-    ours, other = zip(*pairs)
-    ratios = [b / a for a, b in pairs]
-    medians = map(statistics.median, (ours, other, ratios))
-    return Comparison(what, against, *medians, min(ratios), max(ratios), note)
+    ours, other = zip(*pairs, strict=True)
+    ratios, median = [b / a for a, b in pairs], statistics.median
+    return Comparison(what, against, median(ours), median(other), median(ratios), min(ratios), max(ratios), note)
 
 # %% ../../nbs/bench/timing.ipynb #d7a24f25
 def _elapsed(
@@ -81,7 +81,8 @@ def plot_bench(
     ax.barh(names, table.ratio - 1, left=1, color=["steelblue" if r >= 1 else "darkorange" for r in table.ratio])
     reach = [table.ratio - table.low, table.high - table.ratio]
     ax.errorbar(table.ratio, names, xerr=reach, fmt="none", ecolor="black", lw=1)
-    for name, r in zip(names, table.ratio): ax.annotate(f" {r:.{1 if r >= 1 else 2}f}", (r, name), va="bottom", fontsize=8)
+    for name, r in zip(names, table.ratio, strict=True):
+        ax.annotate(f" {r:.{1 if r >= 1 else 2}f}", (r, name), va="bottom", fontsize=8)
     ax.set(xscale="log", xlabel="times as fast", title=title)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}×")

@@ -98,8 +98,9 @@ class _SavedState(Callback):
     ):
         self.file = None if folder is None else Path(folder) / "state.safetensors"
         self.seed, self.warned = seed, False
-        state = dict(done={}, found={}, now={}, lrs={}, model=None)
-        if resume and self.file and is_main_process() and self.file.is_file(): state = _read_state(self.file)
+        state: dict = dict(done={}, found={}, now={}, lrs={}, model=None)
+        if resume and self.file and is_main_process() and self.file.is_file():
+            state = _read_state(self.file)
         self.state = broadcast(state)
         self.loaded = self.state["model"] is None
 
@@ -113,7 +114,7 @@ class _SavedState(Callback):
         except (OSError, SafetensorError) as e:
             if not self.warned:
                 logger.warning(f"{self.file} cannot be written ({getattr(e, 'strerror', None) or e}): "
-                               "training goes on, and the last good state is kept")
+                               "training continues, and the last good state is kept")
             self.warned = True
 
     @property
@@ -124,6 +125,9 @@ class _SavedState(Callback):
             tables.append(_epoch_table(now["stage"], now["names"], now["rows"], self.state["lrs"][now["stage"]]))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["stage", "epoch"])
 
+# %% ../../nbs/callbacks/checkpoints.ipynb #63aae634
+class _FoundValues(_SavedState):
+    "Keeps values that are determined once per training."
     def once(self,
         name: str,          # name of the value
         find: Callable,     # function that determines it: a number, a text, or a list of them
@@ -135,7 +139,7 @@ class _SavedState(Callback):
         return self.state["found"][name]
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
-class _ResumedStage(_SavedState):
+class _ResumedStage(_FoundValues):
     "Continues a stage where it was interrupted."
     def load(self):
         "Load the weights from the state, unless a stage has already started."

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/commands/check.html.md"""
 # %% auto #0
 __all__ = ['check']
 
-# %% ../../nbs/commands/check.ipynb #54867b36
+# %% ../../nbs/commands/check.ipynb #1f568222
 from pathlib import Path
 from typing import Annotated
 

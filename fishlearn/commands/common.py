@@ -16,7 +16,7 @@ import typer
 
 from ..errors import ArgumentError
 
-# %% ../../nbs/commands/common.ipynb #74309e8e
+# %% ../../nbs/commands/common.ipynb #c80acaf6
 _app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                    rich_markup_mode="markdown", help="Tell species apart in photos.")
 
@@ -51,8 +51,10 @@ def _print_evaluation(
           f"calibration error {metrics['ece']:.3f}")
 
 # %% ../../nbs/commands/common.ipynb #515e4830
-_Photos = Annotated[str, typer.Argument(help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO file.")]
-_LabelRe = Annotated[str | None, typer.Option(help="Pattern on the file name, or else on the path; its first group is the species.")]
+_Photos = Annotated[str, typer.Argument(
+    help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO file.")]
+_LabelRe = Annotated[str | None, typer.Option(
+    help="Pattern on the file name, or else on the path; its first group is the species.")]
 _LabelCol = Annotated[str | None, typer.Option(help="Column of the CSV file with the species [default: label].")]
 _PathCol = Annotated[str, typer.Option(help="Column of the CSV file with the path, relative to the file.")]
 _GroupCol = Annotated[list[str] | None, typer.Option(
@@ -76,7 +78,7 @@ def _label_argument(
         raise ArgumentError("--label-col is for a CSV file; for the file names of a folder use --label-re.")
     return label_re or label_col
 
-# %% ../../nbs/commands/common.ipynb #01cdab08
+# %% ../../nbs/commands/common.ipynb #c1559868
 def _write_photos(
     table,          # photo table
     file: Path,     # CSV file to write

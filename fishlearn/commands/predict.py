@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/commands/predict.html.md"""
 # %% auto #0
 __all__ = ['evaluate', 'predict']
 
-# %% ../../nbs/commands/predict.ipynb #b2a27262
+# %% ../../nbs/commands/predict.ipynb #249b7d58
 import json
 from pathlib import Path
 from typing import Annotated

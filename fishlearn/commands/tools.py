@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/commands/tools.html.md"""
 # %% auto #0
 __all__ = ['cache', 'bench']
 
-# %% ../../nbs/commands/tools.ipynb #b460ad11
+# %% ../../nbs/commands/tools.ipynb #29e2b84a
 import json
 from pathlib import Path
 from typing import Annotated
@@ -30,10 +30,11 @@ def cache(
     if rows: _print_table(rows, ["kept", "entries", "MB", "last used"], numbers=[1, 2])
     print(f"{table.MB.sum():.0f} MB of at most {cache_limit() / 1e6:.0f} (FISHLEARN_CACHE_GB) in {cache_folder()}")
 
-# %% ../../nbs/commands/tools.ipynb #deb5b022
+# %% ../../nbs/commands/tools.ipynb #3327bec2
 @_app.command()
 def bench(
-    photos: Annotated[str | None, typer.Argument(help="Photos to measure on [default: the synthetic sample set].")] = None,
+    photos: Annotated[str | None, typer.Argument(
+        help="Photos to measure on [default: the synthetic sample set].")] = None,
     label_re: _LabelRe = None,
     label_col: _LabelCol = None,
     path_col: _PathCol = "path",

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 # %% auto #0
 __all__ = ['train', 'demo']
 
-# %% ../../nbs/commands/train.ipynb #82ac9d18
+# %% ../../nbs/commands/train.ipynb #f33e1daf
 import inspect, os, re, shutil, sys
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +20,7 @@ from .common import (_GroupCol, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Pho
 from ..errors import ArgumentError
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
-# %% ../../nbs/commands/train.ipynb #2106290b
+# %% ../../nbs/commands/train.ipynb #75d9bab0
 def _option_help(
     cls,            # `SplitConfig` or `TrainingConfig`
 ) -> dict:          # name of a field → its comment
@@ -35,6 +35,13 @@ def _option_help(
         elif name in cls.__dataclass_fields__: found[name], above = " ".join([*above, comment.strip()]).strip(), []
     return found
 
+def _keyword(
+    name: str,      # of a parameter
+    annotation,     # its type and option
+) -> inspect.Parameter:
+    "A parameter that is an option of a command."
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
 def _option(
     field,          # of a configuration
     text: str,      # its comment
@@ -48,14 +55,14 @@ def _option(
     words = text[:1].upper() + text[1:] + shown
     if not words.endswith("?"): words += "."
     option = typer.Option(help=words, rich_help_panel=panel)
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
+    return _keyword(field.name, Annotated[kind | None, option])
 
 def _old_option(
     name: str,      # old name of an option
 ) -> inspect.Parameter:
     "A hidden option with an old name."
     option = typer.Option(hidden=True)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
+    return _keyword(name, Annotated[str | None, option])
 
 def _with_training_options(
     f,              # a command that takes the options as keyword arguments
@@ -74,7 +81,8 @@ def _parse_size(
     "The size from the command line."
     if text is None: return None
     if not re.fullmatch(r"\d+(x\d+)?", text):
-        raise ArgumentError(f"--size {text} is not a size; write a number such as 256, or height and width such as 192x320.")
+        raise ArgumentError(f"--size {text} is not a size; write a number such as 256, "
+                            "or height and width such as 192x320.")
     numbers = tuple(map(int, text.split("x")))
     return numbers if len(numbers) == 2 else numbers[0]
 

@@ -107,7 +107,7 @@ def _variance_table(
     photos = [small(p, Image.Resampling.BOX) for _, p in pairs]
     return np.array([[_explained_variance(photo, mask) for mask in masks] for photo in photos])
 
-# %% ../../nbs/data/masks.ipynb #0d3c9966
+# %% ../../nbs/data/masks.ipynb #10257ca8
 def _fitting_fraction(
     pairs: list,        # pairs of paths: mask, photo
 ) -> float:             # 0 to 1; one half is chance
@@ -143,7 +143,7 @@ def _may_be_masks(
     shared = np.mean([len(names.get(_plain_name(f.stem), ())) > (not hint) for f in files])
     return bool(shared >= .5 and (hint or _few_levels(root / files[0]) is True))
 
-# %% ../../nbs/data/masks.ipynb #c4819a93
+# %% ../../nbs/data/masks.ipynb #6afc158e
 def _have_few_levels(
     files: list,        # paths
     hint: bool,         # does the name suggest masks?

@@ -44,7 +44,7 @@ def _pad(
     sheet[y:lower, x:right] = _squish(im, (lower - y, right - x))
     return sheet
 
-# %% ../../nbs/data/preprocessing.ipynb #b9e1a88b
+# %% ../../nbs/data/preprocessing.ipynb #f2ae2e0c
 def _normalised(
     batch,              # pixels of photos, uint8, each of shape (height, width, 3)
     mean: tuple,        # mean per channel, of pixels from 0 to 1
@@ -81,7 +81,9 @@ class Preprocessing:
         "The pixels of a photo, in the shape that the network sees."
         return self._resized(read_photo(photo, self.size))
 
-    def _resized(self, im: Image.Image) -> np.ndarray: return _RESIZE_METHODS[self.resize](im, self.size)
+    def _resized(self, im: Image.Image) -> np.ndarray:
+        "The pixels of an open photo, upright and RGB."
+        return _RESIZE_METHODS[self.resize](im, self.size)
 
     def normalise(self,
         batch,                  # pixels of photos, uint8, each of shape (height, width, 3)

@@ -7,17 +7,18 @@ Docs: https://fishlearn.github.io/fishlearn/deploy/model_card.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/deploy/model_card.ipynb #4763c7a3
+# %% ../../nbs/deploy/model_card.ipynb #fa120838
 from importlib.metadata import version
 
 from ..data.preprocessing import Preprocessing
 from ..reports.templates import _render_markdown
 
-# %% ../../nbs/deploy/model_card.ipynb #30ca1205
+# %% ../../nbs/deploy/model_card.ipynb #d12f5f2f
 _CARD = """
 # {{ name }}
 
-Tells {{ classes | length }} species apart in photos. Made with fishlearn {{ version }}: backbone {{ arch }}, recipe {{ recipe }}.
+Tells {{ classes | length }} species apart in photos.
+Made with fishlearn {{ version }}: backbone {{ arch }}, recipe {{ recipe }}.
 Photos were split by {{ split }}{% if leaks %}; {{ leaks }}{% endif %}.
 {{ shape }}
 
@@ -25,28 +26,32 @@ Photos were split by {{ split }}{% if leaks %}; {{ leaks }}{% endif %}.
 
 {% if metrics %}
 On {{ metrics.n }} held-out photos{% if multilabel %}, each correct only if exactly its species were named{% endif %}:
-accuracy **{{ "%.3f" | format(metrics.accuracy) }}** (95 % confidence interval {{ interval(metrics.accuracy_ci, 3) }}),
-balanced accuracy {{ "%.3f" | format(metrics.balanced_accuracy) }}, macro F1 {{ "%.3f" | format(metrics.macro_f1) }},
-expected calibration error {{ "%.3f" | format(metrics.ece) }}.
-{% if chosen_by %}The best epoch was chosen on the same photos, so these scores are a little optimistic.{% endif %}
-
+accuracy **{{ three(metrics.accuracy) }}** (95 % confidence interval {{ interval(metrics.accuracy_ci, 3) }}),
+balanced accuracy {{ three(metrics.balanced_accuracy) }}, macro F1 {{ three(metrics.macro_f1) }},
+expected calibration error {{ three(metrics.ece) }}.
+{% if chosen_by %}
+The best epoch was chosen on the same photos, so these scores are a little optimistic.
+{% endif %}
 
 | species | precision | recall | 95 % interval | F1 | photos |
 |---|---:|---:|---:|---:|---:|
-{% for species, row in metrics.per_species.items() -%}
-| {{ species }} | {{ "%.2f" | format(row.precision) }} | {{ "%.2f" | format(row.recall) }} | {{ interval(row.recall_ci, 2) }} | {{ "%.2f" | format(row.f1) }} | {{ row.support }} |
+{% for species, row in metrics.per_species.items() %}
+{% set scores = [two(row.precision), two(row.recall), interval(row.recall_ci, 2), two(row.f1)] %}
+| {{ species }}{% for score in scores %} | {{ score }}{% endfor %} | {{ row.support }} |
 {% endfor %}
+
 {% else %}
 No photo was held out, so this model comes without a score of its own.
 
 {% endif %}
 These scores hold for photos like those it was trained on; they promise nothing for other cameras, waters or species.
-{% if multilabel -%}
+{% if multilabel %}
 The model names every species that is more likely in the photo than not, perhaps none.
-{% else -%}
+{% else %}
 The model always answers with one of its species, even for a photo of something else.
 {% endif %}
 {% for picture in pictures %}
+
 ![{{ picture.rsplit(".", 1)[0] }}]({{ picture }})
 {% endfor %}
 """
@@ -66,7 +71,7 @@ SpeciesModel.load("MODEL").predict(["photo.jpg"])
 `MODEL` is the path of this folder. Nothing in it can run code when it is loaded.
 """
 
-# %% ../../nbs/deploy/model_card.ipynb #1cede7d2
+# %% ../../nbs/deploy/model_card.ipynb #e70583fe
 def _shape_sentence(
     preprocessing: Preprocessing,   # of a model
 ) -> str:                           # a sentence
@@ -97,12 +102,12 @@ def _metadata(
     return ModelCardData(library_name="fishlearn", pipeline_tag="image-classification", model_name=name,
                          tags=["fastai", "species", "biology", arch], eval_results=results)
 
-# %% ../../nbs/deploy/model_card.ipynb #1a939c1a
+# %% ../../nbs/deploy/model_card.ipynb #5aea30c0
 def _model_card(
     name: str,                      # of the model folder
     classes: list,                  # species
     preprocessing: Preprocessing,   # how it sees photos
-    settings: dict,                 # how it was trained: `arch`, `recipe`, `split`, perhaps `leaks`, `chosen_by`, `multilabel`
+    settings: dict,                 # how it was trained: `arch`, `recipe`, `split`, perhaps `leaks`, `multilabel`
     metrics: dict | None = None,    # from `Evaluation.metrics`
     pictures=(),                    # names of picture files
 ) -> str:                           # Markdown with a metadata header
@@ -111,6 +116,7 @@ def _model_card(
     defaults = dict(leaks="", chosen_by=None, multilabel=False, recipe="", split="")
     text = _render_markdown(_CARD, name=name, classes=classes, shape=_shape_sentence(preprocessing), metrics=metrics,
                             pictures=list(pictures), version=version("fishlearn"), interval=_interval,
+                            two="{:.2f}".format, three="{:.3f}".format,
                             **defaults | {k: settings[k] for k in (*defaults, "arch") if k in settings})
     header = _metadata(name, settings["arch"], metrics).to_yaml()
     return str(ModelCard(f"---\n{header}\n---\n{text.strip()}\n{_USAGE}"))

@@ -107,8 +107,10 @@ def _describe(
 ) -> dict:                  # contents of `species.json`
     "The machine-readable description of a model."
     counts = {} if model.photos is None else _usable(model.photos).groupby("split").size().to_dict()
-    return dict(format_version=_FORMAT_VERSION, classes=list(model.classes), preprocessing=model.preprocessing.to_dict(),
-                **model.settings, photos=counts, metrics=model.metrics, measured=model.measured, versions=_versions())
+    what = dict(format_version=_FORMAT_VERSION, classes=list(model.classes),
+                preprocessing=model.preprocessing.to_dict())
+    scores = dict(photos=counts, metrics=model.metrics, measured=model.measured, versions=_versions())
+    return what | model.settings | scores
 
 # %% ../../nbs/deploy/model_folder.ipynb #1a6eeafe
 def _save_files(
@@ -135,7 +137,7 @@ def _save_files(
         (target / "README.md").write_text(card, encoding="utf-8")
     return _write_folder(folder, fill, force)
 
-# %% ../../nbs/deploy/model_folder.ipynb #0ebfbf1b
+# %% ../../nbs/deploy/model_folder.ipynb #96f9ad5a
 def _upgrade(
     description: dict,      # of format 1
 ) -> dict:                  # of format 2
@@ -177,5 +179,6 @@ def _load_files(
     if photos is not None: photos = _absolute_paths(photos.assign(reason=photos.reason.fillna("")), folder)
     history = pd.read_csv(folder / "history.csv") if (folder / "history.csv").is_file() else None
     settings = {k: v for k, v in found.items() if k not in _NOT_SETTINGS}
-    return _ModelFiles(found["classes"], Preprocessing.from_dict(found["preprocessing"]), settings, found.get("metrics"),
-                       photos, history, folder=folder, measured=found.get("measured"))
+    preprocessing = Preprocessing.from_dict(found["preprocessing"])
+    return _ModelFiles(found["classes"], preprocessing, settings, found.get("metrics"), photos, history,
+                       folder=folder, measured=found.get("measured"))

@@ -157,5 +157,5 @@ def _answer_table(
 ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
     "One row per photo: the answer and its alternatives."
     rows = [(str(path), *((None, np.nan, []) if reason else _answer(p, classes, top, multilabel)), reason)
-            for path, p, reason in zip(photos, *found)]
+            for path, p, reason in zip(photos, *found, strict=True)]
     return pd.DataFrame(rows, columns=["path", "species", "probability", "alternatives", "reason"])

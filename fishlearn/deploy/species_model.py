@@ -78,7 +78,7 @@ class _Learning(_Predicting):
             dls = _remaining_loaders(self.photos, self.preprocessing, self.classes, device=best_device(),
                                      multilabel=self.multilabel)
             if dls.train.items.path.iloc[0] == "grey sheet":
-                logger.warning("None of the training photos are here: this Learner can predict, but it can't be trained.")
+                logger.warning("None of the training photos are here: this Learner can predict, not train.")
             self.learner = wrap_learner(self.net, dls)
         return self.learner
 
@@ -117,7 +117,7 @@ class _Evaluating(_Learning):
         table = self._known_photos(photo_table(photos, label, path, label_delim=delim))
         paths = _usable(table).path.tolist()
         found, reasons = self.probabilities(paths)
-        bad = dict(zip(paths, reasons))
+        bad = dict(zip(paths, reasons, strict=True))
         table = leave_out(table, lambda t: t.path.map(bad).fillna("") != "", "unreadable", table.path.map(bad))
         logger.info(photos_summary(table))
         rows = _usable(table)
@@ -169,7 +169,7 @@ def _identified_sheet(
     sheet.suptitle(f"{len(pick)} of {len(order)} held-out photos, drawn at random", fontsize=9)
     return sheet
 
-# %% ../../nbs/deploy/species_model.ipynb #fc3fbef2
+# %% ../../nbs/deploy/species_model.ipynb #2c2c63f4
 class SpeciesModel(_Evaluating):
     "A trained classifier: identifies photos, evaluates, saves, and holds the fastai Learner."
     def _draw_pictures(self):

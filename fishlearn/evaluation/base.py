@@ -37,8 +37,8 @@ def _species_scores(
 ) -> pd.DataFrame:          # indexed by species: `precision`, `recall`, `f1`, `support`, `recall_low`, `recall_high`
     "Precision, recall and F1 of each species, with an interval of the recall."
     columns = precision_recall_fscore_support(targets, predicted, labels=range(len(classes)), zero_division=0)
-    table = pd.DataFrame(dict(zip(_SCORES, columns)), index=pd.Index(classes, name="species"))
-    intervals = [wilson(k, n) for k, n in zip(found, table.support)]
+    table = pd.DataFrame(dict(zip(_SCORES, columns, strict=True)), index=pd.Index(classes, name="species"))
+    intervals = [wilson(k, n) for k, n in zip(found, table.support, strict=True)]
     return table.assign(recall_low=[i.low for i in intervals], recall_high=[i.high for i in intervals])
 
 # %% ../../nbs/evaluation/base.ipynb #a8aad272
@@ -68,8 +68,9 @@ class _EvaluationBase:
         if n == 0: raise ArgumentError("There is no photo to evaluate; every photo needs a species the model knows.")
         wanted = self._target_shape(n, k)
         if self.probabilities.shape != shape or self.targets.shape != wanted:
+            given = f"{self.probabilities.shape} and {self.targets.shape}"
             raise ArgumentError(f"An evaluation of {n} photos and {k} species needs probabilities of shape {shape} "
-                                f"and targets of shape {wanted}, not {self.probabilities.shape} and {self.targets.shape}.")
+                                f"and targets of shape {wanted}, not {given}.")
 
     def _target_shape(self, n: int, k: int) -> tuple: raise NotImplementedError
     @property
@@ -83,15 +84,18 @@ class _EvaluationBase:
 # %% ../../nbs/evaluation/base.ipynb #9b573a09
 class _EvaluationScores(_EvaluationBase):
     "The tables of an evaluation."
-    def per_species(self) -> pd.DataFrame:  # columns `precision`, `recall`, `f1`, `support`, `recall_low`, `recall_high`
-        "One row per species: its scores, with an interval of the recall."
+    def per_species(self
+    ) -> pd.DataFrame:      # indexed by species: `precision`, `recall`, `f1`, `support`, `recall_low`, `recall_high`
+        "The scores of each species, with an interval of the recall."
         return _species_scores(self.targets, self.predicted, self._found(), self.classes)
 
-    def metrics(self) -> dict:  # `n`, `accuracy`, `accuracy_ci`, `balanced_accuracy`, `macro_f1`, …, `ece`, `per_species`
+    def metrics(self
+    ) -> dict:              # `n`, `accuracy`, `accuracy_ci`, `balanced_accuracy`, `macro_f1`, `ece`, `per_species`
         "All scores, ready for JSON; species without a photo here are left out of the means."
         right, table = self.right, self.per_species()
         intervals = table[["recall_low", "recall_high"]]
-        rows = table.assign(recall_ci=intervals.values.tolist(), support=table.support.astype(int))
+        ends = pd.Series(intervals.values.tolist(), table.index)
+        rows = table.assign(recall_ci=ends, support=table.support.astype(int))
         return dict(n=len(right), accuracy=float(right.mean()), accuracy_ci=list(wilson(right.sum(), len(right))),
                     **self._mean_scores(table), per_species=rows.drop(columns=list(intervals)).to_dict("index"))
 

@@ -39,7 +39,7 @@ class _Answers(_EvaluationScores):
     @property
     def answers(self) -> list:
         "The species each photo was answered with and its probability: n pairs."
-        return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1))]
+        return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1), strict=True)]
 
     @property
     def actual(self) -> list:
@@ -104,8 +104,8 @@ def photo_sheet(
     fig = plt.Figure(figsize=(2.2 * cols, 2.5 * rows), layout="constrained")
     axes = fig.subplots(rows, cols, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
-    for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths)):
-        ax.imshow(Preprocessing(160).pixels(p))
+    for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths), strict=False):
+        ax.imshow(Preprocessing((160, 160)).pixels(p))
         ax.set_title(_escape_label(title), fontsize=8, color=colour)
     return fig
 
@@ -127,8 +127,9 @@ class _Pictures(_Scores):
         "The photos the model was most wrong about."
         own, worst = self.true_probability, self.true_probability.argsort()[:k]
         names = lambda numbers: [self.classes[i] for i in numbers]
-        return pd.DataFrame(dict(path=[self.paths[i] for i in worst], actual=names(self.targets[worst]),
-                                 predicted=names(self.predicted[worst]), loss=-np.log(own[worst]), probability=own[worst]))
+        species = dict(actual=names(self.targets[worst]), predicted=names(self.predicted[worst]))
+        return pd.DataFrame(dict(path=[self.paths[i] for i in worst], **species,
+                                 loss=-np.log(own[worst]), probability=own[worst]))
 
     def plot_top_losses(self,
         k: int = 10,        # number of photos

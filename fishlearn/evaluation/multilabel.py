@@ -42,14 +42,15 @@ class _ListAnswers(_EvaluationScores):
     @property
     def answers(self) -> list:
         "The species each photo was answered with and the lowest of their probabilities: n pairs."
-        named = [(self._names(row) or "none", p[row == 1]) for row, p in zip(self.predicted, self.probabilities)]
+        pairs = zip(self.predicted, self.probabilities, strict=True)
+        named = [(self._names(row) or "none", p[row == 1]) for row, p in pairs]
         return [(text, p.min() if len(p) else np.nan) for text, p in named]
 
     def _names(self,
         row: np.ndarray,    # 0 or 1, shape (species,)
     ) -> str:               # names joined by `SEPARATOR`
         "The species of a row as one label."
-        return SEPARATOR.join(c for c, present in zip(self.classes, row) if present)
+        return SEPARATOR.join(c for c, present in zip(self.classes, row, strict=True) if present)
 
 # %% ../../nbs/evaluation/multilabel.ipynb #4f051661
 class _ListScores(_ListAnswers):
@@ -112,7 +113,8 @@ def evaluate_table(
     truth = species_counts(rows).reindex(columns=classes, fill_value=0).to_numpy()
     unknown = ~truth.any(1)
     if unknown.any():
-        raise ArgumentError(f"The model knows no species of {rows.path[unknown].iloc[0]}; leave such photos out.")
+        first = rows.path.to_numpy()[unknown][0]
+        raise ArgumentError(f"The model knows no species of {first}; leave such photos out.")
     scores, paths = np.stack(probabilities), rows.path.tolist()
     if multilabel: return MultilabelEvaluation(scores, truth, classes, paths, excluded)
     return Evaluation(scores, truth.argmax(1), classes, paths, excluded)

@@ -149,7 +149,7 @@ def create_body(
 
 # %% ../../nbs/models/backbones.ipynb #e3264651
 class PowerNorm(nn.Module):
-    "Signed square root, then scaling to length √features ([Perronnin et al. 2010](https://doi.org/10.1007/978-3-642-15561-1_11))."
+    "Signed square root, then scaling to length √features (Perronnin et al. 2010)."
     def forward(self,
         x: torch.Tensor,    # features, shape (n, d)
     ) -> torch.Tensor:      # shape (n, d)
@@ -170,7 +170,7 @@ def create_head(
     first = nn.Identity() if is_fishresnet else PowerNorm()
     return nn.Sequential(first, *_linear_head(n_features, n_classes, dropout))
 
-# %% ../../nbs/models/backbones.ipynb #39300edf
+# %% ../../nbs/models/backbones.ipynb #7ecbe2ba
 class MirrorNet(nn.Sequential):
     "Body and head; in evaluation mode, the mean of the logits of a photo and its mirror image."
     def forward(self,

@@ -52,7 +52,7 @@ class FishBody(nn.Sequential):
             nn.Flatten())
         self.size = size
 
-# %% ../../nbs/models/fishresnet.ipynb #dea85070
+# %% ../../nbs/models/fishresnet.ipynb #90985f1c
 def _linear_head(
     n_features: int,        # features of the body
     n_classes: int,         # species

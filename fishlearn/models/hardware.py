@@ -28,7 +28,7 @@ def best_device() -> torch.device:  # `cuda`, `mps`, `xpu` or `cpu`
     found = torch.accelerator.current_accelerator(check_available=True)
     return found or torch.device("cpu")
 
-# %% ../../nbs/models/hardware.ipynb #1ce7fd8f
+# %% ../../nbs/models/hardware.ipynb #811d41d1
 def _processor_name() -> str:
     "The name of the CPU, if the system states it."
     try: cpuinfo = Path("/proc/cpuinfo").read_text()
@@ -46,7 +46,7 @@ def machine(
     accelerator = f", {device.type}" if device.type != "cpu" else ""
     return f"{_processor_name()}, {os.cpu_count()} cores, {units}{accelerator}"
 
-# %% ../../nbs/models/hardware.ipynb #3f8209b1
+# %% ../../nbs/models/hardware.ipynb #ee962b0f
 def precision(
     dtype: torch.dtype,     # `torch.float32`, `torch.bfloat16` or `torch.float16`
     device: torch.device,   # device of the network
@@ -75,7 +75,7 @@ class ComputeConfig:
         "The layout as a torch memory format."
         return _LAYOUTS[self.layout]
 
-# %% ../../nbs/models/hardware.ipynb #2a630694
+# %% ../../nbs/models/hardware.ipynb #f1b6a2a8
 def _half_dtypes(
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
 ) -> list[str]:             # names of types
@@ -148,7 +148,7 @@ def autotune(
     if not (known := get(name, "hardware")): put(name, known := asdict(_time_configs(net, x)), "hardware")
     return ComputeConfig(**known)
 
-# %% ../../nbs/models/hardware.ipynb #9872a576
+# %% ../../nbs/models/hardware.ipynb #21894ce8
 def hardware_summary(
     config: ComputeConfig,  # chosen by `autotune`
     device: torch.device,   # `cuda`, `mps`, `cpu`, …

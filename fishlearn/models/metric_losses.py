@@ -176,7 +176,7 @@ def nearest_centroid(
     "The species with the nearest mean embedding."
     return NearestCentroid().fit(normalize(train_emb), train_y).predict(normalize(emb))
 
-# %% ../../nbs/models/metric_losses.ipynb #876046ea
+# %% ../../nbs/models/metric_losses.ipynb #81c24eae
 def nearest_neighbours(
     train_emb,          # embeddings of training photos, shape (n, d)
     train_y,            # their class numbers, shape (n,)

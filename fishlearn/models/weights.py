@@ -72,7 +72,7 @@ def _reachable(
     except (OSError, ValueError): return False
     return True
 
-# %% ../../nbs/models/weights.ipynb #d09c927d
+# %% ../../nbs/models/weights.ipynb #5a5b1384
 def _no_weights(
     arch: str,                                  # name of a backbone
     copied: str = "them into the hub's cache",  # what to copy where

@@ -78,7 +78,7 @@ def _readable_table(
     table: pd.DataFrame,    # any table
 ) -> pd.DataFrame:          # of text
     "A table with headings and values for people."
-    headings = [_HEADINGS.get(c, c.replace("_", " ")) for c in table]
+    headings = [_HEADINGS.get(c, c.replace("_", " ")) for c in map(str, table.columns)]
     return table.astype(object).map(_cell_text).set_axis(headings, axis=1)
 
 # %% ../../nbs/reports/card_page.ipynb #2303d949
@@ -95,7 +95,7 @@ def _copy_values(
 ) -> dict | None:       # values of the template
     "Copies, and what leaks across each way to split."
     if not copies: return None
-    label = dict(zip(copies.table.path, copies.table.label))
+    label = dict(zip(copies.table.path, copies.table.label, strict=True))
     leaking = (report.worst(label) for report in leaks.values() if len(report.leaking))
     pairs = next(leaking, _select_pairs(copies.pairs, label))
     lines = [f"{name}: {line}" for name, report in leaks.items() for line in leaks_summary(report)]
@@ -178,7 +178,8 @@ def _card_html(
 ) -> str:                   # HTML
     "Fill a template with a data card."
     health = _readable_table(card.health) if len(card.health) else None
+    photos = contact_sheet(_usable(card.table))
     return _render_html(template, summary=_summary(card.facts), warnings=_warnings_of(card.facts),
-                        counts=_data_uri(plot_counts(card.species)), photos=_data_uri(contact_sheet(_usable(card.table))),
+                        counts=_data_uri(plot_counts(card.species)), photos=_data_uri(photos),
                         copies=_copy_values(card.copies, card.leaks), health=health,
                         species=_readable_table(card.species.reset_index()))

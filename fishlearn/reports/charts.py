@@ -12,7 +12,6 @@ import base64
 from io import BytesIO
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont

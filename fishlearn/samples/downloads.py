@@ -133,8 +133,8 @@ class _SingleRequest(_CheckedRequest):
         return "" if complete else f"it broke off after {tqdm.format_sizeof(self.part.size, 'B')}"
 
 # %% ../../nbs/samples/downloads.ipynb #4ddcfed4
-class _Transfer(_SingleRequest):
-    "As many requests as a file takes."
+class _Download(_SingleRequest):
+    "A download from the first request to the finished file: `resume`, `verify`, `finish`."
     def resume(self) -> None:
         "Request what is missing until the part is complete."
         why, fails, most = "", 0, self.part.size
@@ -146,9 +146,6 @@ class _Transfer(_SingleRequest):
             fails, most = (0, self.part.size) if self.part.size > most else (fails + 1, most)
         raise self.failed(why)
 
-# %% ../../nbs/samples/downloads.ipynb #afd8cc68
-class _Download(_Transfer):
-    "A download from the first request to the finished file: `resume`, `verify`, `finish`."
     def verify(self) -> None:
         "Refuse a file that is not the one that was published, and remove it."
         if _is_right(self.part.path, self.size, self.checksum): return

@@ -29,6 +29,11 @@ def _use_format(
     from IPython import get_ipython
     if not (shell := get_ipython()): return
     shell.run_line_magic("config", f"InlineBackend.figure_formats = ['{figures}']")
-    if figures != "jpeg": return
-    from PIL import Image
-    shell.display_formatter.formatters["image/png"].for_type(Image.Image, lambda picture: None)
+    if figures == "jpeg":
+        from PIL import Image
+        shell.display_formatter.formatters["image/png"].for_type(Image.Image, lambda picture: None)
+    if figures == "svg":
+        import matplotlib
+        matplotlib.rcParams["svg.hashsalt"] = "fishlearn"
+        options = dict(bbox_inches="tight", metadata=dict(Date=None))
+        shell.run_line_magic("config", f"InlineBackend.print_figure_kwargs = {options}")

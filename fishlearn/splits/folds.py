@@ -1,4 +1,4 @@
-"""Every photo judged once: k parts, each held out in turn.
+"""Evaluate every photo once: k folds, each held out in turn.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/folds.html.md"""
 
@@ -16,13 +16,14 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from ..data.table import species_counts
 from ..errors import ArgumentError
-from .split import _draw_order, _split_kind, _split_units
+from .draw import _draw_order, _split_units
+from .split import _split_kind
 
 # %% ../../nbs/splits/folds.ipynb #1479dd94
 def _rarest_species(
     table: pd.DataFrame,    # photo table
-) -> pd.Series:             # one species a row
-    "The species of each photo, of several the one with fewest photos."
+) -> pd.Series:             # one species per row
+    "The species of each photo; of several, the one with the fewest photos."
     counts = species_counts(table)
     return (counts / counts.sum()).idxmax(axis=1)
 
@@ -30,20 +31,23 @@ def _rarest_species(
 def _check_folds(
     k: int,                 # number of folds
     units: int,             # groups, or photos without a group
-    photos: int,            # of the commonest species
-):
+    photos: int,            # of the most common species
+) -> None:
     "Refuse a number of folds that cannot be made."
-    if not isinstance(k, (int, np.integer)) or k < 2: raise ArgumentError(f"{k} folds leave nothing to train on or to judge by; write a whole number from 2.")
-    if k > units: raise ArgumentError(f"{units} groups or photos cannot be cut into {k} folds; write fewer folds, or bring more photos.")
-    if k > photos: raise ArgumentError(f"No species has {k} photos, one for each fold; write fewer folds, or bring more photos.")
+    if not isinstance(k, (int, np.integer)) or k < 2:
+        raise ArgumentError(f"The number of folds must be a whole number from 2, not {k}.")
+    if k > units:
+        raise ArgumentError(f"{units} groups or photos cannot be divided into {k} folds; use fewer folds or more photos.")
+    if k > photos:
+        raise ArgumentError(f"No species has {k} photos, one for each fold; use fewer folds or more photos.")
 
 def fold_photos(
     table: pd.DataFrame,    # photo table
-    k: int = 5,             # number of folds
+    k: int = 5,             # number of folds, at least 2
     seed: int = 0,          # same seed, same folds
     by: str = "copies",     # `copies`, `group` or `random`
-) -> pd.Series:             # 0 to k - 1 a row; None for rows not in use, and for a test part
-    "Cut the usable photos into folds that hold about the same share of every species."
+) -> pd.Series:             # 0 to k - 1 per row; None for rows not in use, and for a test part
+    "Divide the usable photos into folds that hold about the same fraction of every species."
     rows = table.reset_index(drop=True)
     rows = rows[(rows.status == "ok") & (rows.split != "test")]
     units, species = _split_units(rows, _split_kind(rows.assign(split=None), by)), _rarest_species(rows)
@@ -52,17 +56,19 @@ def fold_photos(
     fold = pd.Series([None] * len(table), dtype=object)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for i, (_, held) in enumerate(StratifiedGroupKFold(k).split(rows, species, order.get_indexer(units))): fold[rows.index[held]] = i
+        for i, (_, held) in enumerate(StratifiedGroupKFold(k).split(rows, species, order.get_indexer(units))):
+            fold[rows.index[held]] = i
     return fold.set_axis(table.index)
 
 # %% ../../nbs/splits/folds.ipynb #152aad6b
 def fold_split(
     table: pd.DataFrame,    # photo table
     folds: pd.Series,       # from `fold_photos`
-    i: int,                 # the fold to hold out
+    i: int,                 # the fold to hold out, from 0
 ) -> pd.DataFrame:          # the table with `split`: the fold is `valid`, the others `train`
     "The split in which one fold is held out."
-    if i not in set(folds.dropna()): raise ArgumentError(f"There is no fold {i}; write a number from 0 to {folds.max()}.")
+    if i not in set(folds.dropna()):
+        raise ArgumentError(f"There is no fold {i}; write a number from 0 to {folds.max()}.")
     side = folds.map(lambda f: "valid" if f == i else "train").astype(object)
     return table.assign(split=side.where(folds.notna(), table.split.where(table.split == "test", None)))
 
@@ -71,12 +77,14 @@ def folds_summary(
     table: pd.DataFrame,    # photo table
     folds: pd.Series,       # from `fold_photos`
 ) -> str:                   # one to three lines
-    "How large the folds are, and which species they cannot judge well."
+    "How large the folds are, and which species they cannot evaluate well."
     used = folds.notna()
     counts = species_counts(table[used]).groupby(folds[used].astype(int)).sum()
     n, sizes = (counts > 0).sum(), folds[used].value_counts()
     lines = [f"{len(counts)} folds of {sizes.min()} to {sizes.max()} photos"]
-    if (n == 1).any(): lines.append(f"  not to be judged, all in one fold: {', '.join(n.index[n == 1])}")
+    if (n == 1).any(): lines.append(f"  cannot be evaluated, all in one fold: {', '.join(n.index[n == 1])}")
     few = n[(n > 1) & (n < len(counts))]
-    if len(few): lines.append(f"  not in every fold, too few photos or groups: {', '.join(f'{s} (in {i})' for s, i in few.items())}")
+    if len(few):
+        names = ", ".join(f"{species} (in {i})" for species, i in few.items())
+        lines.append(f"  not in every fold, too few photos or groups: {names}")
     return "\n".join(lines)

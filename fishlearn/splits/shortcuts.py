@@ -1,4 +1,4 @@
-"""How well do things that are not the animal tell the species?
+"""How well can the species be predicted without the animal: from background, size, format or camera?
 
 Docs: https://fishlearn.github.io/fishlearn/splits/shortcuts.html.md"""
 
@@ -10,55 +10,64 @@ __all__ = ['measure_shortcuts', 'shortcuts_summary']
 # %% ../../nbs/splits/shortcuts.ipynb #464d9427
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from ..data.intervals import wilson
+from ..data.table import _usable
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/splits/shortcuts.ipynb #9a739125
 def _border_features(
-    pixels: np.ndarray,     # uint8, shape (photos, size, size, 3)
-    width: int = None,      # of the ring, px (default: a sixteenth of the side)
-) -> np.ndarray:            # shape (photos, 512), rows of length one
-    "Which colours the outer ring of each photo holds."
+    pixels: np.ndarray,         # uint8, shape (photos, size, size, 3)
+    width: int | None = None,   # of the border, px (default: a sixteenth of the side)
+) -> np.ndarray:                # shape (photos, 512), rows of length one
+    "Which colours the border of each photo has."
     n, size = pixels.shape[:2]
     width = max(1, size // 16) if width is None else width
-    if not 0 < 2 * width < size: raise ArgumentError(f"A ring {width} px wide is none, or leaves no middle in photos of {size} px; write a width from 1 to {(size - 1) // 2}.")
-    ring = np.ones((size, size), bool)
-    ring[width:-width, width:-width] = False
-    boxes = (pixels[:, ring] >> 5).astype(np.int64) @ [64, 8, 1] + 512 * np.arange(n)[:, None]
-    return np.sqrt(np.bincount(boxes.ravel(), minlength=512 * n).reshape(n, 512) / ring.sum())
+    if not 0 < 2 * width < size:
+        raise ArgumentError(f"A border of {width} px leaves no middle in photos of {size} px, or is none; "
+                            f"choose a width from 1 to {(size - 1) // 2}.")
+    border = np.ones((size, size), bool)
+    border[width:-width, width:-width] = False
+    bins = (pixels[:, border] >> 5).astype(np.int64) @ [64, 8, 1] + 512 * np.arange(n)[:, None]
+    return np.sqrt(np.bincount(bins.ravel(), minlength=512 * n).reshape(n, 512) / border.sum())
 
 # %% ../../nbs/splits/shortcuts.ipynb #bac3668f
 _NEEDED = ("path", "label", "status", "split", "format", "mode", "width", "height", "camera")
 
 def _train_and_held(
     table: pd.DataFrame,    # checked photo table with `split`
-) -> tuple:                 # rows that train, rows that are held out
-    "The usable photos, parted as their split says."
-    if missing := [c for c in _NEEDED if c not in table]: raise ArgumentError(f"The table has no column {missing[0]!r}; hand over what split_photos and decode_all made of it.")
-    ok = table[table.status == "ok"].reset_index(drop=True)
-    train, held = ok[ok.split == "train"], ok[ok.split.isin(["valid", "test"])]
+) -> tuple:                 # rows for training, rows that are held out
+    "The usable photos, divided by their split."
+    if missing := [c for c in _NEEDED if c not in table]:
+        raise ArgumentError(f"The table has no column {missing[0]!r}; pass the result of split_photos and decode_all.")
+    rows = _usable(table).reset_index(drop=True)
+    train, held = rows[rows.split == "train"], rows[rows.split.isin(["valid", "test"])]
     held = held[held.label.isin(train.label)]
-    if held.empty: raise JobError("No photo of a trained species is held out, so shortcuts cannot be judged; split with valid=0.2.")
-    if train.label.nunique() < 2: raise JobError(f"All photos to train on are of one species, {train.label.iloc[0]!r}; telling apart needs at least two.")
+    if held.empty:
+        raise JobError("No photo of a trained species is held out, so shortcuts cannot be measured; "
+                       "split with valid=0.2.")
+    if train.label.nunique() < 2:
+        raise JobError(f"All training photos are of one species, {train.label.iloc[0]!r}; "
+                       "shortcuts need at least two.")
     return train, held
 
 # %% ../../nbs/splits/shortcuts.ipynb #04841db9
 def _by_category(
-    train: pd.DataFrame,    # rows that train
-    held: pd.DataFrame,     # rows to answer for
-    seen: pd.Series,        # category of each row of both
-) -> np.ndarray:            # a label for each row held out
+    train: pd.DataFrame,        # rows for training
+    held: pd.DataFrame,         # rows to answer
+    category: pd.Series,        # of each row of both
+) -> np.ndarray:                # a label for each row held out
     "Answer the species most frequent in a category."
-    lazy, votes = train.label.mode()[0], train.label.groupby(seen[train.index]).agg(lambda labels: labels.mode()[0])
-    return np.array([votes.get(kind, lazy) for kind in seen[held.index]])
+    usual = train.label.mode()[0]
+    votes = train.label.groupby(category[train.index]).agg(lambda labels: labels.mode()[0])
+    return np.array([votes.get(c, usual) for c in category[held.index]])
 
 # %% ../../nbs/splits/shortcuts.ipynb #7343c1e7
 def _by_size(
-    train: pd.DataFrame,    # rows that train
-    held: pd.DataFrame,     # rows to answer for
+    train: pd.DataFrame,    # rows for training
+    held: pd.DataFrame,     # rows to answer
 ) -> np.ndarray:            # a label for each row held out
     "Answer by width and height."
     measures = lambda t: np.stack([t.width, t.height, t.width / t.height], 1).astype(float)
@@ -67,74 +76,91 @@ def _by_size(
 
 # %% ../../nbs/splits/shortcuts.ipynb #c90102c0
 def _sample_rows(
-    train: pd.DataFrame,    # rows that train
-    max_rows: int = 3000,       # rows to keep
-    seed: int = 0,          # which ones
+    train: pd.DataFrame,    # rows for training
+    max_rows: int = 3000,   # rows to keep
+    seed: int = 0,          # which rows
 ) -> pd.DataFrame:          # so many rows at most
-    "Some rows by lot, with every species among them."
+    "Random rows, with every species among them."
     mixed = train.sample(frac=1, random_state=seed)
     return pd.concat([mixed.drop_duplicates("label"), mixed]).drop_duplicates("path").head(max_rows)
 
-# %% ../../nbs/splits/shortcuts.ipynb #9a6a504d
 def _border_features_of(
     paths: pd.Series,       # of photos
     decoded,                # `Decoded`, or a `PhotoStore`
 ) -> np.ndarray:            # shape (paths, 512)
-    "The ring features of photos."
-    return np.concatenate([_border_features(decoded.squares(paths.iloc[i:i + 64])) for i in range(0, len(paths), 64)])
+    "The border features of photos, without their padding; pixels are loaded a few photos at a time."
+    batches = (paths.iloc[i:i + 64] for i in range(0, len(paths), 64))
+    return np.concatenate([_border_features(decoded.squares(batch)) for batch in batches])
 
 def _by_border(
-    train: pd.DataFrame,    # rows that train
-    held: pd.DataFrame,     # rows to answer for
-    decoded,                # their pixels
+    train: pd.DataFrame,    # rows for training
+    held: pd.DataFrame,     # rows to answer
+    decoded,                # their pixels: `Decoded`, or a `PhotoStore`
     seed: int = 0,          # which photos, if there are too many
 ) -> np.ndarray:            # a label for each row held out
-    "Answer by the colours of the outer ring."
+    "Answer by the colours of the border."
     some = _sample_rows(train, seed=seed)
-    return SVC(C=10, gamma=4).fit(_border_features_of(some.path, decoded), some.label).predict(_border_features_of(held.path, decoded))
+    machine = SVC(C=10, gamma=4).fit(_border_features_of(some.path, decoded), some.label)
+    return machine.predict(_border_features_of(held.path, decoded))
 
 # %% ../../nbs/splits/shortcuts.ipynb #d4f2c103
 def _category_summary(
-    seen: pd.Series,        # category of each photo
+    category: pd.Series,    # of each photo
 ) -> str:                   # such as "2 kinds: JPEG RGB, PNG RGB"
     "The categories in a few words."
-    kinds = seen.value_counts().index
-    return f"{kinds[0]} in every photo" if len(kinds) == 1 else f"{len(kinds)} kinds: {', '.join(kinds[:3])}{', …' if len(kinds) > 3 else ''}"
+    kinds = category.value_counts().index
+    if len(kinds) == 1: return f"{kinds[0]} in every photo"
+    return f"{len(kinds)} kinds: {', '.join(kinds[:3])}{', …' if len(kinds) > 3 else ''}"
 
+def _shortcut_answers(
+    train: pd.DataFrame,    # rows for training
+    held: pd.DataFrame,     # rows to answer
+    decoded,                # their pixels: `Decoded`, or a `PhotoStore`
+    seed: int,              # which photos, if there are too many
+) -> dict:                  # shortcut → its answers, and what it used
+    "What each shortcut answers."
+    both = pd.concat([train, held])
+    size = both.width.astype(int).astype(str) + "×" + both.height.astype(int).astype(str)
+    kinds = {"file format": both.format.astype(str) + " " + both["mode"].astype(str),
+             "camera": both.camera.fillna("no camera").astype(str)}
+    answers = {"outer ring": (_by_border(train, held, decoded, seed), "colours of the outer sixteenth"),
+               "image size": (_by_size(train, held), _category_summary(size))}
+    return answers | {k: (_by_category(train, held, v), _category_summary(v)) for k, v in kinds.items()}
+
+# %% ../../nbs/splits/shortcuts.ipynb #8536d3e3
 def measure_shortcuts(
     table: pd.DataFrame,    # checked photo table with `split`
-    decoded,                # its photos: `Decoded`, or a `PhotoStore`
+    decoded,                # its pixels: `Decoded`, or a `PhotoStore`
     seed: int = 0,          # which photos, if there are too many
-) -> pd.DataFrame:          # one row a shortcut: `shortcut`, `accuracy`, `balanced_accuracy`, `chance`, `n`, `used`
-    "How well things that are not the animal tell the species of held-out photos."
+) -> pd.DataFrame:          # one row per shortcut: `shortcut`, `accuracy`, `balanced_accuracy`, `chance`, `n`, `used`
+    "How well things that are not the animal predict the species of held-out photos."
     train, held = _train_and_held(table)
-    both = pd.concat([train, held])
-    sizes, cameras = both.width.astype(int).astype(str) + "×" + both.height.astype(int).astype(str), both.camera.fillna("no camera").astype(str)
-    formats = both.format.astype(str) + " " + both["mode"].astype(str)
-    answers = {"outer ring": (_by_border(train, held, decoded, seed), "colours of the outer sixteenth"), "image size": (_by_size(train, held), _category_summary(sizes)),
-               "file format": (_by_category(train, held, formats), _category_summary(formats)), "camera": (_by_category(train, held, cameras), _category_summary(cameras))}
     chance, rows = (held.label == train.label.mode()[0]).mean(), []
-    for name, (answer, used) in answers.items():
+    for name, (answer, used) in _shortcut_answers(train, held, decoded, seed).items():
         right = held.label == answer
-        rows.append((name, right.mean(), right.groupby(held.label).mean().mean(), chance, len(held), used))
+        balanced = right.groupby(held.label).mean().mean()
+        rows.append((name, right.mean(), balanced, chance, len(held), used))
     return pd.DataFrame(rows, columns=["shortcut", "accuracy", "balanced_accuracy", "chance", "n", "used"])
 
 # %% ../../nbs/splits/shortcuts.ipynb #452f255c
-_MEANING = {"outer ring": ("outer ring of pixels", "background"), "image size": ("size of the picture", "the way photos were cut"),
-           "file format": ("file format", "the way photos were saved"), "camera": ("camera", "marks of the camera")}
+_MEANING = {
+    "outer ring": ("border of a photo", "the background"),
+    "image size": ("size of a photo", "how photos were cropped"),
+    "file format": ("file format", "how photos were saved"),
+    "camera": ("camera", "traces of the camera")}
 
 def _beats_chance(
-    accuracy: float,    # share of right answers
-    n: int,             # photos asked about
-    chance: float,      # share the laziest answer gets
+    accuracy: float,    # fraction of right answers
+    n: int,             # number of photos
+    chance: float,      # accuracy of always answering the most frequent species
 ) -> bool:
     "Whether a shortcut is clearly better than chance."
-    low = binomtest(round(accuracy * n), n).proportion_ci(method="wilson").low
-    return bool(low > chance + .1 * (1 - chance))
+    return bool(wilson(round(accuracy * n), n).low > chance + .1 * (1 - chance))
 
 def shortcuts_summary(
     found: pd.DataFrame,    # from `measure_shortcuts`
-) -> list:                  # sentences, none if there is nothing to fear
-    "What a model may learn instead of animals."
-    return [f"The {_MEANING[r.shortcut][0]} alone tells the species of {r.accuracy:.2f} of the held-out photos (chance {r.chance:.2f}): {_MEANING[r.shortcut][1]} may be learned instead of animals."
+) -> list:                  # sentences; none if no shortcut is worth reporting
+    "What a model may learn instead of the animals."
+    return [f"The {_MEANING[r.shortcut][0]} alone predicts the species of {r.accuracy:.2f} of the held-out photos "
+            f"(chance {r.chance:.2f}): a model may learn {_MEANING[r.shortcut][1]} instead of the animals."
             for r in found.itertuples() if _beats_chance(r.accuracy, r.n, r.chance)]

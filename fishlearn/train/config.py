@@ -7,14 +7,14 @@ Docs: https://fishlearn.github.io/fishlearn/train/config.html.md"""
 # %% auto #0
 __all__ = ['SplitConfig', 'TrainingConfig']
 
-# %% ../../nbs/train/config.ipynb #5a7374ee
+# %% ../../nbs/train/config.ipynb #718f2c9c
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..errors import ArgumentError, _check_option
 from ..messages import logger
 
-# %% ../../nbs/train/config.ipynb #0a9fe062
+# %% ../../nbs/train/config.ipynb #ea6ebdfa
 @dataclass
 class SplitConfig:
     "How photos are split into training, validation and test photos."
@@ -32,7 +32,7 @@ class SplitConfig:
         from fishlearn.splits.split import _check_shares
         _check_shares(self.valid, self.test)
 
-# %% ../../nbs/train/config.ipynb #e1b5aedf
+# %% ../../nbs/train/config.ipynb #0b942486
 @dataclass
 class TrainingConfig:
     "How a model is trained."
@@ -85,7 +85,7 @@ class TrainingConfig:
         _check_names(self)
         _check_numbers(self)
 
-# %% ../../nbs/train/config.ipynb #a9b5692c
+# %% ../../nbs/train/config.ipynb #99187bcb
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _MONITORS = ("macro_f1", "accuracy", "valid_loss")
 _RECIPE_OPTIONS = ("epochs", "lr", "freeze_epochs", "progressive", "schedule", "metric_loss")
@@ -124,9 +124,10 @@ def _check_numbers(
     if not 0 <= (config.dropout or 0) < 1:
         raise ArgumentError(f"dropout is the fraction of features to drop, such as 0.2, not {config.dropout}.")
     if not 0 <= config.average < 1:
-        raise ArgumentError(f"average is the fraction of the old weights a step keeps, such as 0.99, not {config.average}.")
+        raise ArgumentError("average is the fraction of the old weights a step keeps, such as 0.99, "
+                            f"not {config.average}.")
 
-# %% ../../nbs/train/config.ipynb #843cd0a1
+# %% ../../nbs/train/config.ipynb #75f2c71a
 _RENAMED = dict(fit="resize", keep="previous_split")
 _warned: set[str] = set()
 
@@ -135,7 +136,8 @@ def _current_name(
 ) -> str:           # as it is called now
     "Warn once about a name that was changed."
     if name not in _RENAMED: return name
-    if name not in _warned: logger.warning(f"{name} is now called {_RENAMED[name]}; the old name still works, but will go.")
+    if name not in _warned:
+        logger.warning(f"{name} is now called {_RENAMED[name]}; the old name still works, but will go.")
     _warned.add(name)
     return _RENAMED[name]
 

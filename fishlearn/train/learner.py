@@ -9,7 +9,10 @@ __all__ = ['OPTIMISERS', 'macro_f1', 'FrozenStatistics', 'species_learner', 'wra
 
 # %% ../../nbs/train/learner.ipynb #a4912bc1
 from functools import cache, partial
+from typing import Any
 
+import fastai.callback.progress  # noqa: F401 (fastai adds `no_bar` and progress bars)
+import fastai.callback.schedule  # noqa: F401 (fastai adds `fit_one_cycle` and `lr_find`)
 import numpy as np
 import torch
 from fastai.callback.core import Callback
@@ -87,14 +90,16 @@ def species_learner(
     opt: str = "adamw",             # a key of `OPTIMISERS`
     mirror: bool = False,           # average predictions over the photo and its mirror image?
     dropout: float | None = None,   # fraction of features that the head drops in training
-    **kwargs                        # more arguments of `vision_learner`, such as `pretrained=False`, `wd=.1`, `loss_func`
+    **kwargs                        # more arguments of `vision_learner`, such as `pretrained`, `wd`, `loss_func`
 ) -> Learner:
     "Make a `vision_learner` with a backbone and a linear head."
     opt_func = OPTIMISERS[_check_option(opt, OPTIMISERS, "optimiser")]
     from_scratch = not kwargs.get("pretrained", True)
-    head = create_head(create_body(arch).num_features, len(dls.vocab), dropout, arch)
-    options = dict(train_bn=from_scratch, metrics=_species_metrics(dls), opt_func=opt_func) | kwargs
-    learn = vision_learner(dls, _fastai_arch(arch, weights), normalize=False, custom_head=head, init=None, **options)
+    body: Any = create_body(arch)
+    head = create_head(body.num_features, len(dls.vocab), dropout, arch)
+    options = dict(train_bn=from_scratch, normalize=False, custom_head=head, init=None) | kwargs
+    learn = vision_learner(
+        dls, _fastai_arch(arch, weights), metrics=_species_metrics(dls), opt_func=opt_func, **options)
     if not from_scratch: learn.add_cb(FrozenStatistics())
     if mirror: learn.model = MirrorNet(*learn.model)
     learn.model.to(dls.device, memory_format=torch.channels_last)
@@ -106,5 +111,5 @@ def wrap_learner(
     dls: DataLoaders,           # from `species_loaders`
 ) -> Learner:
     "Make a Learner for an existing network."
-    metrics = _species_metrics(dls)
-    return Learner(dls, net.to(dls.device), splitter=_layer_groups, metrics=metrics, cbs=FrozenStatistics())
+    net, metrics = net.to(dls.device), _species_metrics(dls)
+    return Learner(dls, net, splitter=_layer_groups, metrics=metrics, cbs=FrozenStatistics())

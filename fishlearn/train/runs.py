@@ -23,7 +23,7 @@ from fastai.torch_core import set_seed
 from ..cache import _content_name
 from ..callbacks.basic import AccumulateGradients, GradientClipValue, KeepBest, MemoryFormat, WeightAveraging
 from ..callbacks.checkpoints import Checkpoint
-from ..callbacks.logs import loggers
+from ..callbacks.loggers import loggers
 from ..callbacks.mixed_precision import AnyPrecision
 from ..data.table import species_counts
 from ..errors import ArgumentError
@@ -108,10 +108,12 @@ def _open_run(
     seed: int = 0,          # of the training
 ) -> Checkpoint:
     "Start a run, or resume one."
-    if resume and run is None: raise ArgumentError("There is no folder to resume from; name the run's folder with run=.")
+    if resume and run is None:
+        raise ArgumentError("There is no folder to resume from; name the run's folder with run=.")
     there = broadcast(run is not None and (Path(run) / "state.safetensors").is_file())
     if there and not resume:
-        raise ArgumentError(f"{run} holds an unfinished run; continue it with resume=True (--resume), or delete the folder to start again.")
+        raise ArgumentError(f"{run} holds an unfinished run; continue it with resume=True (--resume), "
+                            "or delete the folder to start again.")
     checkpoint = Checkpoint(run, resume, seed)
     if resume and is_main_process(): logger.info(_resume_message(run, there, len(checkpoint.history)))
     started = checkpoint.once("plan", lambda: plan)
