@@ -5,12 +5,19 @@ import pytest
 from PIL import Image
 
 from fishlearn.data.health import Decoded
-from fishlearn.data.preprocessing import Preprocessing
-from fishlearn.data.preprocessing import _pad
+from fishlearn.data.preprocessing import Preprocessing, _pad
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.splits.shortcuts import (
-    _beats_chance, _border_features, _border_features_of, _by_category, _by_size, _category_summary, _sample_rows,
-    _train_and_held, measure_shortcuts)
+    _beats_chance,
+    _border_features,
+    _border_features_of,
+    _by_category,
+    _by_size,
+    _category_summary,
+    _sample_rows,
+    _train_and_held,
+    measure_shortcuts,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
 SHADES = np.repeat(np.array([40, 60, 180, 200], np.uint8), 32 * 32 * 3).reshape(4, 32, 32, 3)

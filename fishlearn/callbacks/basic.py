@@ -95,7 +95,8 @@ class WeightAveraging(Callback):
         "Exchange the weights of the network and their average."
         if self.average is None: return
         network = get_model(self.learn.model)
-        for a, b in zip(self.average.module.state_dict().values(), network.state_dict().values()):
+        averages = self.average.module.state_dict().values()
+        for a, b in zip(averages, network.state_dict().values(), strict=True):
             kept = a.clone()
             a.copy_(b)
             b.copy_(kept)

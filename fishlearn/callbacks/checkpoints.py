@@ -125,7 +125,7 @@ class _SavedState(Callback):
             tables.append(_epoch_table(now["stage"], now["names"], now["rows"], self.state["lrs"][now["stage"]]))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["stage", "epoch"])
 
-# %% ../../nbs/callbacks/checkpoints.ipynb #63aae634
+# %% ../../nbs/callbacks/checkpoints.ipynb #68c555c6
 class _FoundValues(_SavedState):
     "Keeps values that are determined once per training."
     def once(self,

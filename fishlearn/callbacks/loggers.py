@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/callbacks/loggers.html.md"""
 # %% auto #0
 __all__ = ['LOGGERS', 'loggers']
 
-# %% ../../nbs/callbacks/loggers.ipynb #1e20162a
+# %% ../../nbs/callbacks/loggers.ipynb #da76f5d5
 import os
 import time
 from importlib import import_module

@@ -97,7 +97,7 @@ def _draw_lrs(
     "Draw one line per stage, with dots if it has few points."
     for at, rates in curves: ax.plot(at, rates, "o-" if len(at) < 20 else "-", ms=3.5, color="dimgrey")
 
-# %% ../../nbs/callbacks/logs.ipynb #fade8a4b
+# %% ../../nbs/callbacks/logs.ipynb #c61fe9ed
 def _draw_stages(
     axes,                   # matplotlib axes, one above the other
     spans: list,            # from `_stage_spans`

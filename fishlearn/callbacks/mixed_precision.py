@@ -8,6 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/callbacks/mixed_precision.html.md"""
 __all__ = ['AnyPrecision']
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #1cbd91df
+from typing import Any
+
 import torch
 from fastai.callback.core import CancelFitException, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
@@ -31,7 +33,9 @@ class _Autocast(MixedPrecision):
     "Runs the forward pass of a network in a precision, on any device."
     def __init__(self,
         dtype: torch.dtype,     # `torch.float32`, `torch.bfloat16` or `torch.float16`
-    ): self.dtype, self.net, self.failed = dtype, None, False
+    ):
+        self.dtype, self.failed = dtype, False
+        self.net: Any = None
 
     def before_fit(self):
         self.net, self.failed, self.scales = self.learn.model, False, L()
@@ -122,7 +126,7 @@ class AnyPrecision(_FiniteOutputs):
         self.learn.scaler = self.new_scaler()
         self.learn.scaler.load_state_dict(state["scaler"])
 
-# %% ../../nbs/callbacks/mixed_precision.ipynb #dcb64b75
+# %% ../../nbs/callbacks/mixed_precision.ipynb #24cff127
 def _check_finite(
     learn,          # a Learner that has just trained
 ):

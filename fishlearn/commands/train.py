@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 # %% auto #0
 __all__ = ['train', 'demo']
 
-# %% ../../nbs/commands/train.ipynb #f33e1daf
+# %% ../../nbs/commands/train.ipynb #d742a1bb
 import inspect, os, re, shutil, sys
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +20,7 @@ from .common import (_GroupCol, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Pho
 from ..errors import ArgumentError
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
-# %% ../../nbs/commands/train.ipynb #75d9bab0
+# %% ../../nbs/commands/train.ipynb #f1af1e56
 def _option_help(
     cls,            # `SplitConfig` or `TrainingConfig`
 ) -> dict:          # name of a field → its comment

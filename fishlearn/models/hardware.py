@@ -154,6 +154,6 @@ def hardware_summary(
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
 ) -> str:
     "One line on how a network is computed here."
-    layout = config.layout.replace("_", " ")
-    return (f"{machine(device)}: {config.precision}, {layout}, {config.threads} threads, "
+    layout, threads = config.layout.replace("_", " "), f"{config.threads} thread{'s' * (config.threads != 1)}"
+    return (f"{machine(device)}: {config.precision}, {layout}, {threads}, "
             f"in a trial {config.gain:g} times as fast as fastai's default")

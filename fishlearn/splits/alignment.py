@@ -32,7 +32,7 @@ def _standardise(
     v = _centre(v, inside)
     return v / (v.norm(dim=1, keepdim=True) + 1e-6)
 
-# %% ../../nbs/splits/alignment.ipynb #d9adc57a
+# %% ../../nbs/splits/alignment.ipynb #cc130ae1
 def _worst_part(
     x: torch.Tensor,        # from `_standardise`
     y: torch.Tensor,        # the partners

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/changes.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/changes.ipynb #e70591c7
+# %% ../../nbs/splits/changes.ipynb #f3f38ad4
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ def _off_centre(
     pixels = ((t * half).sum(1) / (half * half).sum(1).clamp(min=1e-9)).clamp(-1, 1)
     return (t - pixels[:, None] * half).norm(dim=1).numpy()
 
-# %% ../../nbs/splits/changes.ipynb #d204bf03
+# %% ../../nbs/splits/changes.ipynb #cff06d45
 def _inverse_pose(
     pose: torch.Tensor,     # shape (n, 2, 3)
 ) -> torch.Tensor:          # shape (n, 2, 3)
@@ -128,5 +128,5 @@ def _describe_changes(
     measures = _pose_measures(pairs, pose, sizes).assign(relit=_brightness_changed(pairs, pose))
     changes = _possible_changes(measures, sizes)
     kind = np.select([c.happened for c in changes], [c.kind for c in changes], "re-encoded")
-    words = zip(*(np.where(c.happened, c.words, "").tolist() for c in changes))
+    words = np.stack([np.where(c.happened, c.words, "").astype(object) for c in changes], 1)
     return pd.DataFrame(dict(kind=kind, why=[", ".join(filter(None, w)) or "re-encoded" for w in words]))

@@ -27,16 +27,17 @@ from ..errors import JobError
 from ..messages import progress_bar
 from .candidates import _PictureStore, _views
 from .changes import _FRAME
-from .grouping import _add_groups, _boxes, _connected_parts, _cut_chains, _group_names, _scenes
+from .grouping import (
+    _add_groups, _boxes, _connected_parts, _cut_chains, _group_names, _scenes)
 from .search import _MATCH_THRESHOLD, _PAIR_COLUMNS, _choose_threshold, _is_match, _search
 
-# %% ../../nbs/splits/copies.ipynb #d41712d5
+# %% ../../nbs/splits/copies.ipynb #0786bd9a
 def _byte_copies(
     rows: pd.DataFrame,     # usable rows of the photo table, with `sha256`
 ) -> pd.DataFrame:          # columns `_PAIR_COLUMNS`, one row for each photo that repeats an earlier one
     "Find photos whose files are identical."
-    number = pd.Series(np.arange(len(rows)))
-    first = number.groupby([rows.sha256.to_numpy(), _boxes(rows.path).to_numpy()]).transform("first").to_numpy()
+    number, contents = pd.Series(np.arange(len(rows))), [rows.sha256.to_numpy(), _boxes(rows.path).to_numpy()]
+    first = number.groupby(contents).transform("first").to_numpy()
     again = np.flatnonzero(first != number)
     same = dict(a=first[again], b=again, similarity=1., kind="same file", why="same file")
     return pd.DataFrame(same, columns=_PAIR_COLUMNS)
@@ -90,7 +91,7 @@ def _content_hashes(
     rows = _usable(table)
     known = "sha256" in rows and rows.sha256.notna().all()
     hashes = rows.sha256 if known else [_file_hash(p) for p in progress_bar(rows.path, "read files")]
-    return [_content_key(h, p) for h, p in zip(hashes, rows.path)]
+    return [_content_key(h, p) for h, p in zip(hashes, rows.path, strict=True)]
 
 def _decoding_key(
     decoded,        # pixels, if photos were decoded, else None
@@ -148,7 +149,7 @@ def _group_copies(
     parts = pd.DataFrame(dict(path=paths, copies=part, scene=scene))
     return Copies(_add_groups(table, names), pairs, found[["similarity", "kind"]], kept["line"], parts)
 
-# %% ../../nbs/splits/copies.ipynb #a3380f2e
+# %% ../../nbs/splits/copies.ipynb #061e4b6a
 def find_copies(
     photos,                 # photo table, or anything `photo_table` takes
     frames: bool = False,   # also group other frames of one scene?

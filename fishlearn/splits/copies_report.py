@@ -44,7 +44,7 @@ def _tile(
     side: int,          # px
 ) -> Image.Image:
     "A photo as a small square; grey if it can no longer be read."
-    try: return Image.fromarray(Preprocessing(side).pixels(photo))
+    try: return Image.fromarray(Preprocessing((side, side)).pixels(photo))
     except JobError: return Image.new("RGB", (side, side), "lightgrey")
 
 def _select_pairs(
@@ -86,8 +86,9 @@ def plot_similarity(
     parts = {"other photos": v[~match], "another frame": v[match & frame], "copies": v[match & ~frame]}
     fig = plt.Figure(figsize=(7, 2.4), layout="constrained")
     ax = fig.subplots()
-    labels, colours = [f"{name} ({len(x)})" for name, x in parts.items()], ["lightgrey", "steelblue", "darkorange"]
-    ax.hist(parts.values(), bins=np.linspace(0, 1, 51), stacked=True, label=labels, color=colours)
+    labels = [f"{name} ({len(x)})" for name, x in parts.items()]
+    colours = ["lightgrey", "steelblue", "darkorange"]
+    ax.hist(list(parts.values()), bins=np.linspace(0, 1, 51).tolist(), stacked=True, label=labels, color=colours)
     ax.axvline(copies.line, color="black", lw=1)
     ax.set(yscale="symlog", xlabel="similarity of compared pairs", ylabel="pairs")
     ax.legend(frameon=False, loc="upper left")
@@ -110,30 +111,33 @@ def _copies_line(
     if not many.any(): return "no photo is a copy of another"
     kinds = copies.pairs.kind[copies.pairs.kind != _FRAME]
     pictures = number[many].nunique()
-    return f"photos that are copies of one another: {many.sum()}, of {pictures} pictures ({_count_kinds(kinds)})"
+    return (f"photos that are copies of one another: {many.sum()}, "
+            f"of {pictures} pictures ({_count_kinds(kinds)})")
 
 def _frames_line(
     copies: Copies,
 ) -> str | None:
     "How many scenes were photographed several times."
-    part = dict(zip(copies.parts.path, copies.parts.copies))
+    part = dict(zip(copies.parts.path, copies.parts.copies, strict=True))
     moved = (copies.pairs.a.map(part) != copies.pairs.b.map(part)).sum()
     if not moved: return None
     scenes = copies.parts.groupby("scene").copies.nunique().gt(1).sum()
-    return f"scenes photographed several times with the camera moved a little: {scenes} ({moved} pairs of photos)"
+    return ("scenes photographed several times with the camera moved a little: "
+            f"{scenes} ({moved} pairs of photos)")
 
-# %% ../../nbs/splits/copies_report.ipynb #b1b4c4aa
+# %% ../../nbs/splits/copies_report.ipynb #b3fb54eb
 def _labels_line(
     copies: Copies,
 ) -> str | None:
     "Which copies have two labels."
-    label = dict(zip(copies.table.path, copies.table.label))
+    label = dict(zip(copies.table.path, copies.table.label, strict=True))
     same = copies.pairs[copies.pairs.kind != _FRAME]
     wrong = same[same.a.map(label) != same.b.map(label)]
     if wrong.empty: return None
     name = lambda path: f"{_short_path(path)} ({label[path]})"
     examples = "; ".join(f"{name(r.a)} and {name(r.b)}" for r in wrong.head(3).itertuples())
-    return f"copies with different labels, one of which is wrong or incomplete: {len(wrong)}, such as {examples}"
+    return ("copies with different labels, one of which is wrong or incomplete: "
+            f"{len(wrong)}, such as {examples}")
 
 def _large_scene_line(
     copies: Copies,
@@ -141,14 +145,16 @@ def _large_scene_line(
     "Whether one scene dominates the set."
     fraction = copies.parts.scene.value_counts(normalize=True).max()
     if not (fraction > .2 and len(copies.parts) > 20): return None
-    return f"one scene holds {fraction:.0%} of all photos, as from a fixed camera: split by place or date, with group="
+    return (f"one scene holds {fraction:.0%} of all photos, as from a fixed camera: "
+            "split by place or date, with group=")
 
-# %% ../../nbs/splits/copies_report.ipynb #559b523c
+# %% ../../nbs/splits/copies_report.ipynb #b5b4ce4c
 def copies_summary(
     copies: Copies,     # from `find_copies`
 ) -> list:              # one to four sentences
     "What was found, and what is wrong with it."
     if copies.parts.empty:
-        return [f"none of the {len(copies.table)} photos could be searched for copies, because none can be used"]
+        return [f"none of the {len(copies.table)} photos could be searched for copies, "
+                "because none can be used"]
     lines = [line(copies) for line in (_copies_line, _frames_line, _labels_line, _large_scene_line)]
     return [line for line in lines if line]

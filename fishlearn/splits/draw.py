@@ -7,14 +7,14 @@ Docs: https://fishlearn.github.io/fishlearn/splits/draw.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/draw.ipynb #10e0feda
+# %% ../../nbs/splits/draw.ipynb #e3b2f876
 import hashlib
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-# %% ../../nbs/splits/draw.ipynb #b6090a77
+# %% ../../nbs/splits/draw.ipynb #0ee2dc6e
 def _split_units(
     table: pd.DataFrame,    # photo table
     by: str = "group",      # `group` or `copies`, or `random` to ignore groups
@@ -23,7 +23,7 @@ def _split_units(
     alone = pd.Series([f"photo {i}" for i in table.index], table.index)
     return alone if by == "random" else table.group.where(table.group.notna(), alone).astype(str)
 
-# %% ../../nbs/splits/draw.ipynb #3e1ec0b8
+# %% ../../nbs/splits/draw.ipynb #318afb76
 def _draw_order(
     table: pd.DataFrame,    # photo table
     units: pd.Series,       # unit of each row
@@ -36,7 +36,7 @@ def _draw_order(
     place = [hashlib.sha256(f"{word} {name}".encode()).hexdigest() for name in first.name]
     return pd.Index(first.assign(place=place).sort_values(["place", "path"]).unit)
 
-# %% ../../nbs/splits/draw.ipynb #90f49707
+# %% ../../nbs/splits/draw.ipynb #5811e337
 def _take_units(
     counts: np.ndarray,     # photos of each unit (rows, in the order of the draw) and species (columns)
     needed: np.ndarray,     # photos of each species to hold out
@@ -54,7 +54,7 @@ def _take_units(
                 taken[i], needed[here], spare[here] = True, needed[here] - n, spare[here] - 1
     return taken
 
-# %% ../../nbs/splits/draw.ipynb #e682c16c
+# %% ../../nbs/splits/draw.ipynb #f17edb15
 def _take_smallest(
     counts: np.ndarray,     # photos of each unit (rows) and species (columns)
     taken: np.ndarray,      # units taken so far; changed in place
@@ -67,7 +67,7 @@ def _take_smallest(
     if free: taken[min(free, key=lambda i: counts[i].sum())] = True
     return taken
 
-# %% ../../nbs/splits/draw.ipynb #fce6f38b
+# %% ../../nbs/splits/draw.ipynb #d9f872e2
 def _draw_side(
     counts: pd.DataFrame,   # from `species_counts`
     units: pd.Series,       # unit of each row
@@ -84,5 +84,5 @@ def _draw_side(
     spare = ((offer > 0).sum() - (counts[split == "train"].sum() == 0)).to_numpy()
     taken = _take_units(offer.to_numpy(), (fraction * counts.sum() - there).to_numpy(), spare)
     for species in np.flatnonzero(there + offer[taken].sum() == 0):
-        taken = _take_smallest(offer.to_numpy(), taken, spare, species)
+        taken = _take_smallest(offer.to_numpy(), taken, spare, int(species))
     return split.mask(split.isna() & units.isin(offer.index[taken]), side)

@@ -7,12 +7,12 @@ Docs: https://fishlearn.github.io/fishlearn/splits/earlier.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/earlier.ipynb #1de1af6e
+# %% ../../nbs/splits/earlier.ipynb #e7e08ad2
 import pandas as pd
 
 from ..errors import ArgumentError, _check_option
 
-# %% ../../nbs/splits/earlier.ipynb #5971044c
+# %% ../../nbs/splits/earlier.ipynb #ae6736ee
 _SIDES = ("train", "valid", "test")
 
 def _check_earlier(
@@ -33,14 +33,14 @@ def _earlier_sides(
     complete = all("sha256" in t and t.sha256.notna().all() for t in (table, old))
     name = "sha256" if complete else "path"
     known = {n: side for side in reversed(_SIDES) for n in old[name][old.split == side]}
-    exact = dict(zip(zip(old[name], old.path), old.split))
-    found = [exact.get((n, p), known.get(n)) for n, p in zip(table[name], table.path)]
+    exact = dict(zip(zip(old[name], old.path, strict=True), old.split, strict=True))
+    found = [exact.get((n, p), known.get(n)) for n, p in zip(table[name], table.path, strict=True)]
     if not any(found):
         raise ArgumentError(f"None of the {len(table)} photos is in the earlier table (compared by {name}); "
                             "pass the table of the earlier split, or leave previous_split out.")
     return pd.Series(found, table.index, object)
 
-# %% ../../nbs/splits/earlier.ipynb #ff91e917
+# %% ../../nbs/splits/earlier.ipynb #8af88577
 def _known_sides(
     table: pd.DataFrame,    # usable rows of the photo table
     units: pd.Series,       # unit of each row, from `_split_units`

@@ -37,7 +37,8 @@ def _check_folds(
     if not isinstance(k, (int, np.integer)) or k < 2:
         raise ArgumentError(f"The number of folds must be a whole number from 2, not {k}.")
     if k > units:
-        raise ArgumentError(f"{units} groups or photos cannot be divided into {k} folds; use fewer folds or more photos.")
+        raise ArgumentError(f"{units} groups or photos cannot be divided into {k} folds; "
+                            "use fewer folds or more photos.")
     if k > photos:
         raise ArgumentError(f"No species has {k} photos, one for each fold; use fewer folds or more photos.")
 

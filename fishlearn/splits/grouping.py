@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/grouping.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/grouping.ipynb #057d62d3
+# %% ../../nbs/splits/grouping.ipynb #c183bcf2
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -20,7 +20,7 @@ from ..data.groups import _join_groups
 from ..data.regions import _photo_file
 from .candidates import _MAX_DISTANCE
 
-# %% ../../nbs/splits/grouping.ipynb #8d91611a
+# %% ../../nbs/splits/grouping.ipynb #529bf406
 def _connected_parts(
     n: int,             # number of photos
     a,                  # row numbers
@@ -30,7 +30,7 @@ def _connected_parts(
     links = (np.ones(len(a), bool), (np.asarray(a, int), np.asarray(b, int)))
     return connected_components(coo_array(links, shape=(n, n)))[1]
 
-# %% ../../nbs/splits/grouping.ipynb #ed4710a6
+# %% ../../nbs/splits/grouping.ipynb #9161b711
 def _cut_chains(
     part: np.ndarray,       # number of the group of each photo
     hashes: list,           # of all photos, one array for each shape in which they were compared
@@ -40,7 +40,7 @@ def _cut_chains(
     out, fresh = part.copy(), part.max() + 1
     cluster = AgglomerativeClustering(
         None, metric="precomputed", linkage="average", distance_threshold=_MAX_DISTANCE)
-    for p, n in zip(*np.unique(part, return_counts=True)):
+    for p, n in zip(*np.unique(part, return_counts=True), strict=True):
         if not 2 < n <= max_size: continue
         rows = np.flatnonzero(part == p)
         distance = np.min([euclidean_distances(h[rows]) for h in hashes], axis=0)
@@ -49,7 +49,7 @@ def _cut_chains(
         fresh += labels.max() + 1
     return out
 
-# %% ../../nbs/splits/grouping.ipynb #0d2a6519
+# %% ../../nbs/splits/grouping.ipynb #ecd94205
 def _scenes(
     part: np.ndarray,       # number of the group of each photo
     frames: pd.DataFrame,   # pairs of other frames, row numbers `a` and `b`
@@ -59,7 +59,7 @@ def _scenes(
     first = pd.Series(np.arange(n)).groupby(part).transform("first")
     return _connected_parts(n, [*first, *frames.a], [*range(n), *frames.b])
 
-# %% ../../nbs/splits/grouping.ipynb #c9e53b47
+# %% ../../nbs/splits/grouping.ipynb #76b28ee9
 def _boxes(
     paths: pd.Series,       # of photos, some perhaps with a box
 ) -> pd.Series:             # such as "#xywh=0,0,10,10"; "" for a whole file
@@ -71,7 +71,7 @@ def _group_names(
     number: np.ndarray,     # of the group of each row
 ) -> pd.Series:             # a name per row, missing for a photo that is alone
     "Name groups by their contents."
-    contents = zip(rows.sha256.astype(str), _boxes(rows.path))
+    contents = zip(rows.sha256.astype(str), _boxes(rows.path), strict=True)
     own = pd.Series([_content_name(*content)[:10] for content in contents], rows.index, object)
     several = pd.Series(number, rows.index).duplicated(keep=False)
     return ("copies " + own.groupby(number).transform("min")).where(several)

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/leaking_pairs.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/leaking_pairs.ipynb #217efa93
+# %% ../../nbs/splits/leaking_pairs.ipynb #fa27ecc1
 import numpy as np
 import pandas as pd
 from sklearn.metrics import pairwise_distances_argmin
@@ -18,18 +18,18 @@ from .copies import Copies
 from .grouping import _boxes
 from .search import _map_threads, _verify_pairs
 
-# %% ../../nbs/splits/leaking_pairs.ipynb #6e791d0b
+# %% ../../nbs/splits/leaking_pairs.ipynb #07e17c90
 def _candidate_rows(
     table: pd.DataFrame,    # photo table with `split`
     copies: Copies,         # found in it
 ) -> pd.DataFrame:          # `path`, `copies`, `scene`, `held` of the photos of scenes that lie on both sides
     "Photos that may leak or be leaked."
-    side = copies.parts.path.map(dict(zip(table.path, table.split)))
+    side = copies.parts.path.map(dict(zip(table.path, table.split, strict=True)))
     parts = copies.parts.assign(held=side.isin(["valid", "test"]))[side.notna()]
     both = parts.groupby("scene").held.transform("nunique") == 2
     return parts[both].reset_index(drop=True)
 
-# %% ../../nbs/splits/leaking_pairs.ipynb #985b83cd
+# %% ../../nbs/splits/leaking_pairs.ipynb #8c950084
 def _nearest_training(
     parts: pd.DataFrame,    # from `_candidate_rows`
     hashes: np.ndarray,     # perceptual hashes of its rows
@@ -43,11 +43,11 @@ def _nearest_training(
             train = rows[~is_held]
             if not len(held) or not len(train): continue
             nearest = train[pairwise_distances_argmin(hashes[held], hashes[train])]
-            found |= {h: (t, column == "copies") for h, t in zip(held, nearest)}
+            found |= {h: (t, column == "copies") for h, t in zip(held, nearest, strict=True)}
     pairs = [(h, t, copy) for h, (t, copy) in sorted(found.items())]
     return pd.DataFrame(pairs, columns=["held", "train", "copy"])
 
-# %% ../../nbs/splits/leaking_pairs.ipynb #a1449e8d
+# %% ../../nbs/splits/leaking_pairs.ipynb #ce4a2bdd
 def _describe_pairs(
     store: _PictureStore,
     rows: pd.DataFrame,     # rows of the photo table, in the order of the store
@@ -58,7 +58,8 @@ def _describe_pairs(
     sizes, found = rows[["width", "height"]].to_numpy(float), []
     for reach in shapes:
         store.hash(reach)
-        verify = lambda part, reach=reach: _verify_pairs(store, sizes, reach, *part.T, threshold=-2)
+        verify = lambda rows, reach=reach: _verify_pairs(
+            store, sizes, reach, rows[:, 0], rows[:, 1], threshold=-2)
         for k in range(0, len(ends), 128): found += _map_threads(verify, ends[k:k + 128])
     ranked = pd.concat(found).sort_values("similarity", ascending=False, kind="stable")
     best = ranked.drop_duplicates("a").set_index("a").loc[ends[:, 0]].reset_index(drop=True)

@@ -53,7 +53,7 @@ class LeakReport:
             with_other_frame_in_training=len(self.leaking) - copied,
             by_kind=self.counts().to_dict("records"), shortcuts=self.shortcuts.to_dict("records"))
 
-# %% ../../nbs/splits/leaks.ipynb #3722cb7f
+# %% ../../nbs/splits/leaks.ipynb #d6237d26
 def _has_shortcuts(
     rows: pd.DataFrame,     # usable rows of a photo table with `split`
 ) -> bool:
@@ -115,7 +115,7 @@ def _leak_row(
                other_frames=len(report.leaking) - len(report.copied))
     measured = report.shortcuts
     if measured.empty: return row
-    return row | dict(zip(measured.shortcut, measured.accuracy)) | dict(chance=measured.chance.iloc[0])
+    return row | dict(zip(measured.shortcut, measured.accuracy, strict=True)) | dict(chance=measured.chance.iloc[0])
 
 def leak_table(
     reports: dict,          # from `compare_splits`

@@ -7,7 +7,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/search.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/splits/search.ipynb #b4c0e2a3
+# %% ../../nbs/splits/search.ipynb #5398bb7f
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ def _map_threads(
         with ThreadPoolExecutor(n) as pool: return list(pool.map(work, np.array_split(rows, n)))
     finally: torch.set_num_threads(before)
 
-# %% ../../nbs/splits/search.ipynb #0e3e2b28
+# %% ../../nbs/splits/search.ipynb #ced08a4b
 _MATCH_THRESHOLD, _FREE_POSE_THRESHOLD = .88, .94
 
 def _is_match(
@@ -90,7 +90,7 @@ def _new_pairs(
     "Candidate pairs between groups, each of which is represented by its first photo."
     heads = np.array(sorted(min(part) for part in joined.subsets()))
     near = _nearest_pairs(hashes[heads])
-    return [pair for pair in zip(heads[near.a], heads[near.b]) if pair not in seen]
+    return [pair for pair in zip(heads[near.a], heads[near.b], strict=True) if pair not in seen]
 
 def _search(
     store: _PictureStore,
@@ -102,7 +102,7 @@ def _search(
     "Search for copies among photos that are compared in one shape."
     hashes, found, before = store.hash(reach), [], None
     seen: set = set()
-    verify = lambda rows: _verify_pairs(store, sizes, reach, *rows.T)
+    verify = lambda rows: _verify_pairs(store, sizes, reach, rows[:, 0], rows[:, 1])
     while before != joined.n_subsets:
         before, pairs = joined.n_subsets, _new_pairs(hashes, joined, seen)
         for k in progress_bar(range(0, len(pairs), batch_size), "compare pairs"):

@@ -41,7 +41,8 @@ def _train_and_held(
 ) -> tuple:                 # rows for training, rows that are held out
     "The usable photos, divided by their split."
     if missing := [c for c in _NEEDED if c not in table]:
-        raise ArgumentError(f"The table has no column {missing[0]!r}; pass the result of split_photos and decode_all.")
+        raise ArgumentError(f"The table has no column {missing[0]!r}; "
+                            "pass the result of split_photos and decode_all.")
     rows = _usable(table).reset_index(drop=True)
     train, held = rows[rows.split == "train"], rows[rows.split.isin(["valid", "test"])]
     held = held[held.label.isin(train.label)]
@@ -127,12 +128,14 @@ def _shortcut_answers(
                "image size": (_by_size(train, held), _category_summary(size))}
     return answers | {k: (_by_category(train, held, v), _category_summary(v)) for k, v in kinds.items()}
 
-# %% ../../nbs/splits/shortcuts.ipynb #8536d3e3
+# %% ../../nbs/splits/shortcuts.ipynb #29bf134a
+_COLUMNS = ["shortcut", "accuracy", "balanced_accuracy", "chance", "n", "used"]
+
 def measure_shortcuts(
     table: pd.DataFrame,    # checked photo table with `split`
     decoded,                # its pixels: `Decoded`, or a `PhotoStore`
     seed: int = 0,          # which photos, if there are too many
-) -> pd.DataFrame:          # one row per shortcut: `shortcut`, `accuracy`, `balanced_accuracy`, `chance`, `n`, `used`
+) -> pd.DataFrame:          # one row per shortcut, columns `_COLUMNS`
     "How well things that are not the animal predict the species of held-out photos."
     train, held = _train_and_held(table)
     chance, rows = (held.label == train.label.mode()[0]).mean(), []
@@ -140,7 +143,7 @@ def measure_shortcuts(
         right = held.label == answer
         balanced = right.groupby(held.label).mean().mean()
         rows.append((name, right.mean(), balanced, chance, len(held), used))
-    return pd.DataFrame(rows, columns=["shortcut", "accuracy", "balanced_accuracy", "chance", "n", "used"])
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 # %% ../../nbs/splits/shortcuts.ipynb #452f255c
 _MEANING = {
@@ -161,6 +164,10 @@ def shortcuts_summary(
     found: pd.DataFrame,    # from `measure_shortcuts`
 ) -> list:                  # sentences; none if no shortcut is worth reporting
     "What a model may learn instead of the animals."
-    return [f"The {_MEANING[r.shortcut][0]} alone predicts the species of {r.accuracy:.2f} of the held-out photos "
-            f"(chance {r.chance:.2f}): a model may learn {_MEANING[r.shortcut][1]} instead of the animals."
-            for r in found.itertuples() if _beats_chance(r.accuracy, r.n, r.chance)]
+    lines = []
+    for r in found.itertuples():
+        if not _beats_chance(r.accuracy, r.n, r.chance): continue
+        feature, cause = _MEANING[r.shortcut]
+        lines.append(f"The {feature} alone predicts the species of {r.accuracy:.2f} of the held-out photos "
+                     f"(chance {r.chance:.2f}): a model may learn {cause} instead of the animals.")
+    return lines

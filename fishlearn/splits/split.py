@@ -29,9 +29,11 @@ def _split_kind(
     given, grouped = table.split.notna().any(), table.group.notna().any()
     if by is None: return "given" if given else "copies"
     if _check_option(by, _SPLIT_KINDS, "split") == "given" and not given:
-        raise ArgumentError("The photos come without a split; leave split out, or write 'copies', 'group' or 'random'.")
+        raise ArgumentError("The photos come without a split; "
+                            "leave split out, or write 'copies', 'group' or 'random'.")
     if by == "group" and not grouped:
-        raise ArgumentError("The photos come without groups; name a column with group=, or write split='copies'.")
+        raise ArgumentError("The photos come without groups; "
+                            "name a column with group=, or write split='copies'.")
     return by
 
 # %% ../../nbs/splits/split.ipynb #2e762b46
@@ -70,15 +72,15 @@ def _drop_untrained(
     table = leave_out(table, lambda t: strange, "untrained", "no training photo of this species")
     return table.assign(split=table.split.astype(object).where(table.status == "ok", None))
 
-# %% ../../nbs/splits/split.ipynb #266e70ca
+# %% ../../nbs/splits/split.ipynb #49773222
 def split_photos(
     table: pd.DataFrame,        # photo table
     valid: float = .2,          # fraction of photos for validation
     test: float = 0.,           # fraction of photos for the final test
-    by: str | None = None,      # `given`, `copies`, `group` or `random` (default: `given` if the table has a split)
+    by: str | None = None,      # one of `given`, `copies`, `group`, `random` (default: `given` or `copies`)
     seed: int = 0,              # same seed, same validation part; the test part is the same for all
     previous_split: pd.DataFrame | None = None,     # an earlier photo table whose photos stay on their sides
-) -> pd.DataFrame:              # the table with `split`: `train`, `valid`, `test`, or None for rows not in use
+) -> pd.DataFrame:              # the table with `split`: `train`, `valid`, `test`, or None if not in use
     "Split the usable photos."
     _check_shares(valid, test)
     table = table.reset_index(drop=True)
@@ -140,7 +142,8 @@ def split_summary(
     "How many photos train and how many are held out, and which species cannot be evaluated."
     counts = {side: (table.split == side).sum() for side in _SIDES}
     parts = [f"{n} {side}" for side, n in counts.items() if n]
-    if len(parts) == 1: return "all photos are used for training; nothing is held out, so there will be no score"
+    if len(parts) == 1:
+        return "all photos are used for training; nothing is held out, so there will be no score"
     line, blind = f"split ({kind}): {', '.join(parts)}", _not_evaluated(table)
     if not blind: return line
     return f"{line}\n  used for training but not evaluated, too few photos or groups: {', '.join(blind)}"
@@ -155,5 +158,6 @@ def _check_species(
         raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
     names = species_counts(rows).columns.tolist()
     if len(names) < 2:
-        raise JobError(f"All {len(rows)} photos are of one species, {names[0]!r}; a classifier needs at least two.")
+        raise JobError(f"All {len(rows)} photos are of one species, {names[0]!r}; "
+                       "a classifier needs at least two.")
     return names

@@ -59,7 +59,7 @@ def _balanced_loss(
     flat: np.ndarray,       # weight and bias in one vector, shape (k × d + k,)
     x: torch.Tensor,        # features, shape (n, d)
     t: torch.Tensor,        # class numbers from 0 to k - 1, shape (n,)
-    share: torch.Tensor,    # weight of each photo in the mean, shape (n,)
+    sample_weight: torch.Tensor,    # weight of each photo in the mean, shape (n,)
     C: float,               # inverse strength of regularisation
     batch_size: int,        # rows at a time
 ) -> tuple[float, np.ndarray]:  # loss, and its gradient in the shape of `flat`
@@ -69,7 +69,7 @@ def _balanced_loss(
     w, b = torch.from_numpy(flat[:k * d].reshape(k, d)).float(), torch.from_numpy(flat[k * d:]).float()
     total, dw, db = 0., torch.zeros(k, d), torch.zeros(k)
     for i in range(0, len(x), batch_size):
-        z, y, s = (v[i:i + batch_size] for v in (x, t, share))
+        z, y, s = (v[i:i + batch_size] for v in (x, t, sample_weight))
         z = z.float()
         logp = F.log_softmax(F.linear(z, w, b), 1)
         total -= (s * logp.gather(1, y[:, None])[:, 0]).sum().item()
@@ -79,7 +79,7 @@ def _balanced_loss(
     gradient = np.concatenate([dw.flatten().double().numpy() + decay, db.double().numpy()])
     return total + decay @ flat[:k * d] / 2, gradient
 
-# %% ../../nbs/train/features.ipynb #f4c264a8
+# %% ../../nbs/train/features.ipynb #7a95df46
 def fit_linear(
     features: np.ndarray,   # float32 or float16, shape (n, d)
     targets: np.ndarray,    # class numbers, shape (n,)
@@ -89,11 +89,11 @@ def fit_linear(
 ) -> LinearFit:             # `weight` (n_classes, d) and `bias` (n_classes,)
     "Fit multinomial logistic regression with balanced classes, by L-BFGS."
     present, t = np.unique(targets, return_inverse=True)
-    share = torch.from_numpy(compute_sample_weight("balanced", targets)).float() / len(targets)
+    sample_weight = torch.from_numpy(compute_sample_weight("balanced", targets)).float() / len(targets)
     x, k, d = torch.from_numpy(features), len(present), features.shape[1]
     if x.numel() < 2 ** 25: x = x.float()
     with threadpool_limits(1, "blas"):
-        found = minimize(_balanced_loss, np.zeros(k * d + k), (x, torch.from_numpy(t), share, C, batch_size),
+        found = minimize(_balanced_loss, np.zeros(k * d + k), (x, torch.from_numpy(t), sample_weight, C, batch_size),
                          jac=True, method="L-BFGS-B", options=dict(maxiter=500, gtol=1e-6, ftol=1e-8)).x
     weight, bias = np.zeros((n_classes, d)), np.full(n_classes, -1e4)
     weight[present], bias[present] = found[:k * d].reshape(k, d), found[k * d:]
@@ -129,7 +129,7 @@ def _head_inputs(
         at += len(x)
     return inputs
 
-# %% ../../nbs/train/features.ipynb #84a8c2e5
+# %% ../../nbs/train/features.ipynb #410fb3b1
 @torch.no_grad()
 def fit_head(
     learn: Learner,                     # its head is changed in place

@@ -1,4 +1,4 @@
-"""Recipes: from a Learner to a trained network, each a few lines you can copy.
+"""From a Learner to a trained network, each in a few lines that you can copy.
 
 Docs: https://fishlearn.github.io/fishlearn/train/recipes.html.md"""
 
@@ -18,7 +18,8 @@ from fastai.learner import Learner
 from ..callbacks.basic import ProgressiveResize
 from ..errors import ArgumentError, _check_option
 from ..models.metric_losses import METRIC_LOSSES, _metric_term, embedding_scores
-from .features import _four_views, fit_head, photo_features
+from .extraction import _four_views
+from .features import fit_head, photo_features
 from .learner import _is_multilabel
 from .stages import _run_stage, find_lr, fit_stage
 
@@ -26,35 +27,42 @@ from .stages import _run_stage, find_lr, fit_stage
 def probe(
     learn: Learner,         # trained in place
     C: float = .1,          # inverse strength of regularisation
-    flip: bool = True,      # also look at photos mirrored?
+    flip: bool = True,      # also use flipped photos?
 ) -> pd.DataFrame:          # one row: `stage`, `epoch`, `train_loss`
     "Fit the head on features of the frozen body."
-    return _run_stage(learn, "probe", lambda: pd.DataFrame([dict(stage="probe", epoch=0, train_loss=fit_head(learn, C, _four_views(flip)))]))
+    def work():
+        loss = fit_head(learn, C, _four_views(flip))
+        return pd.DataFrame([dict(stage="probe", epoch=0, train_loss=loss)])
+    return _run_stage(learn, "probe", work)
 
 # %% ../../nbs/train/recipes.ipynb #105aa98f
 def finetune(
     learn: Learner,             # trained in place
-    epochs: int = 5,            # passes with everything unfrozen
-    lr: float = None,           # learning rate of the head (default: 1e-3 after a fitted head, else searched for)
-    freeze_epochs: int = 0,     # passes with the body frozen; 0 fits the head exactly
-    progressive: bool = False,  # small photos first?
-    flip: bool = True,          # also look at photos mirrored, when fitting the head?
-) -> pd.DataFrame:              # one row an epoch: `stage`, `epoch`, losses, metrics
-    "Train the head, then everything with discriminative rates."
-    if freeze_epochs: learn.freeze()
-    head = fit_stage(learn, "head", freeze_epochs, find_lr(learn, "head")) if freeze_epochs else probe(learn, flip=flip)
+    epochs: int = 5,            # epochs with everything unfrozen
+    lr: float | None = None,    # learning rate of the head (default: 1e-3; found by a search if `freeze_epochs`)
+    freeze_epochs: int = 0,     # epochs with the body frozen; 0 fits the head exactly
+    progressive: bool = False,  # start with smaller photos?
+    flip: bool = True,          # also use flipped photos when the head is fitted?
+) -> pd.DataFrame:              # one row per epoch: `stage`, `epoch`, losses, metrics
+    "Train the head, then everything, with discriminative learning rates."
+    if freeze_epochs:
+        learn.freeze()
+        stages = [fit_stage(learn, "head", freeze_epochs, find_lr(learn, "head"))]
+    else: stages = [probe(learn, flip=flip)]
     learn.unfreeze()
-    lr, small = lr or (find_lr(learn, "all") if freeze_epochs else 1e-3), epochs // 2 if progressive else 0
-    stages = [fit_stage(learn, "small", small, slice(lr / 10, lr), cbs=ProgressiveResize(.6))] if small else []
-    return pd.concat([head, *stages, fit_stage(learn, "all", epochs - small, slice(lr / 10, lr), improve=True)], ignore_index=True)
+    lr = lr or (find_lr(learn, "all") if freeze_epochs else 1e-3)
+    lrs, small = slice(lr / 10, lr), epochs // 2 if progressive else 0
+    if small: stages.append(fit_stage(learn, "small", small, lrs, cbs=ProgressiveResize(.6)))
+    stages.append(fit_stage(learn, "all", epochs - small, lrs, improve=True))
+    return pd.concat(stages, ignore_index=True)
 
 # %% ../../nbs/train/recipes.ipynb #b0db0869
 def gradual(
-    learn: Learner,         # trained in place
-    epochs: int = 2,        # passes a stage
-    lr: float = None,       # learning rate of the head (default: searched for)
-) -> pd.DataFrame:          # one row an epoch: `stage`, `epoch`, losses, metrics
-    "Thaw the network from the head downwards."
+    learn: Learner,             # trained in place
+    epochs: int = 2,            # epochs per stage
+    lr: float | None = None,    # learning rate of the head (default: found by a search)
+) -> pd.DataFrame:              # one row per epoch: `stage`, `epoch`, losses, metrics
+    "Unfreeze the network from the head to the input (Howard and Ruder 2018)."
     stages = []
     for i, stage in enumerate(["head", "late", "all"]):
         learn.freeze_to(-1 - i)
@@ -65,41 +73,45 @@ def gradual(
 # %% ../../nbs/train/recipes.ipynb #2df5330f
 def scratch(
     learn: Learner,                 # trained in place
-    epochs: int = 10,               # passes over the photos
+    epochs: int = 10,               # epochs to train
     lr: float = 1e-3,               # learning rate
-    schedule: str = "one_cycle",    # or `flat`
-) -> pd.DataFrame:                  # one row an epoch: `stage`, `epoch`, losses, metrics
-    "Train everything from the first step on."
+    schedule: str = "one_cycle",    # or `flat`: a constant learning rate
+) -> pd.DataFrame:                  # one row per epoch: `stage`, `epoch`, losses, metrics
+    "Train everything from the first step."
     learn.unfreeze()
     return fit_stage(learn, "scratch", epochs, lr, schedule=schedule)
 
 # %% ../../nbs/train/recipes.ipynb #31776bf5
-_WEIGHTS = dict(triplet=1., quadruplet=1., arcface=.1)
+_WEIGHTS = dict(triplet=1., quadruplet=1., arcface=.1)      # of the metric loss in the sum
 
 def metric(
-    learn: Learner,             # trained in place
-    epochs: int = 5,            # passes over the photos
-    lr: float = 1e-3,           # learning rate of the head
+    learn: Learner,                 # trained in place
+    epochs: int = 5,                # epochs with everything unfrozen
+    lr: float = 1e-3,               # learning rate of the head
     metric_loss: str = "triplet",   # `triplet`, `quadruplet` or `arcface`
-    flip: bool = True,          # also look at photos mirrored, when fitting the head?
-) -> pd.DataFrame:              # one row an epoch: `stage`, `epoch`, losses, metrics
-    "From a fitted head on, train everything with a metric loss beside the classification loss."
-    if _is_multilabel(learn.dls): raise ArgumentError("The recipe 'metric' needs one species a photo; where photos show several, take recipe 'finetune'.")
+    flip: bool = True,              # also use flipped photos when the head is fitted?
+) -> pd.DataFrame:                  # one row per epoch: `stage`, `epoch`, losses, metrics
+    "Fit the head, then train everything with a metric loss beside the classification loss."
     _check_option(metric_loss, METRIC_LOSSES, "metric loss")
-    head = probe(learn, flip=flip)
+    if _is_multilabel(learn.dls):
+        raise ArgumentError("The recipe 'metric' needs one species per photo; use the recipe 'finetune' instead.")
+    stages = [probe(learn, flip=flip)]
     learn.unfreeze()
-    with _metric_term(learn, metric_loss, _WEIGHTS[metric_loss]): stage = fit_stage(learn, metric_loss, epochs, slice(lr / 10, lr))
-    return pd.concat([head, stage], ignore_index=True)
+    with _metric_term(learn, metric_loss, _WEIGHTS[metric_loss]):
+        stages.append(fit_stage(learn, metric_loss, epochs, slice(lr / 10, lr)))
+    return pd.concat(stages, ignore_index=True)
 
+# %% ../../nbs/train/recipes.ipynb #800c817c
 @torch.inference_mode()
 def _score_embeddings(
     learn: Learner,         # trained
 ) -> pd.DataFrame:          # rows `head`, `centroid`, `k-NN`; columns `accuracy` and `macro_f1`
-    "Name the validation photos in three ways, compared."
+    "Classify the validation photos in three ways, and compare."
     (train, t), (valid, v) = (photo_features(learn, learn.dls.loaders[i].items, ["whole"]) for i in (0, 1))
     head = learn.model[1].eval().cpu()
-    emb, held = head[0](train[0]).numpy(), head[0](valid[0])
-    scores = embedding_scores(emb, t.numpy(), held.numpy(), v.numpy(), head[1:](held).argmax(1).numpy())
+    train_emb, valid_emb = head[0](train[0]), head[0](valid[0])
+    predicted = head[1:](valid_emb).argmax(1)
+    scores = embedding_scores(*(x.numpy() for x in (train_emb, t, valid_emb, v, predicted)))
     head.to(learn.dls.device)
     return scores
 
@@ -108,24 +120,33 @@ RECIPES = dict(probe=probe, finetune=finetune, gradual=gradual, scratch=scratch,
 
 def _check_recipe(
     recipe: str,                # a key of `RECIPES`, or `auto`
-    **given                     # arguments of recipes; None where nothing was said
+    **given                     # arguments of recipes; None for those that were not given
 ) -> dict:                      # the arguments that were given
-    "Refuse a recipe that does not exist or cannot do what is asked, before any work is done."
+    "Return the given arguments if they suit the recipe; raise `ArgumentError` otherwise."
+    _check_option(recipe, ["auto", *RECIPES], "recipe")
     given = {k: v for k, v in given.items() if v is not None}
-    takes = lambda name: set(inspect.signature(RECIPES[name]).parameters)
-    for k in given if _check_option(recipe, ["auto", *RECIPES], "recipe") != "auto" else ():
-        if k not in takes(recipe): raise ArgumentError(f"The recipe {recipe!r} has no {k}; leave {k} out, or take one of: {', '.join(r for r in RECIPES if k in takes(r))}.")
-    if given.get("epochs", 1) < 1: raise ArgumentError(f"{given['epochs']} epochs train nothing; write epochs=1 or more.")
-    if not 0 < given.get("lr", 1) < np.inf: raise ArgumentError(f"A learning rate is a number above 0, such as 0.001, not {given['lr']}.")
+    takes = {name: inspect.signature(f).parameters for name, f in RECIPES.items()}
+    for k in given if recipe != "auto" else ():
+        if k in takes[recipe]: continue
+        others = ", ".join(name for name in RECIPES if k in takes[name])
+        raise ArgumentError(f"The recipe {recipe!r} has no {k}; leave {k} out, or use one of: {others}.")
+    if given.get("epochs", 1) < 1:
+        raise ArgumentError(f"epochs must be 1 or more, not {given['epochs']}.")
+    if not 0 < given.get("lr", 1) < np.inf:
+        raise ArgumentError(f"lr, the learning rate, must be a number above 0, such as 0.001, not {given['lr']}.")
     return given
 
 # %% ../../nbs/train/recipes.ipynb #009a2a1f
 def _choose_recipe(
-    counts,                     # training photos a species
+    counts,                     # training photos per species
     device: torch.device,       # where training runs
-) -> tuple:                     # a key of `RECIPES` and one sentence why
-    "What `auto` stands for."
+) -> tuple[str, str]:           # a key of `RECIPES`, and one sentence that says why
+    "Choose the recipe for `auto`."
     typical = int(np.median(counts))
-    if device.type == "cpu": return "probe", f"no graphics card was found, so the head is fitted on features computed once (recipe probe); finetune may gain more on photos unlike those of ImageNet, and takes far longer"
-    if typical < 20: return "probe", f"{typical} photos a species are few, so only the head is fitted (recipe probe)"
-    return "finetune", f"{typical} photos a species and a graphics card: the head is fitted, then everything is trained, and kept if validation says it is better (recipe finetune)"
+    if device.type == "cpu":
+        return "probe", ("There is no GPU, so only the head is fitted, on features computed once (recipe probe); "
+                         "finetune may gain more on photos unlike those of ImageNet, but takes far longer.")
+    if typical < 20:
+        return "probe", f"{typical} photos per species are few, so only the head is fitted (recipe probe)."
+    return "finetune", (f"There are {typical} photos per species and a GPU, so the head is fitted, then everything "
+                        "is trained, and the result is kept if it improves validation (recipe finetune).")

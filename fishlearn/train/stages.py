@@ -1,4 +1,4 @@
-"""A recipe is a row of stages; a stage that is done is not done again.
+"""A training is a series of stages; a finished stage is not repeated.
 
 Docs: https://fishlearn.github.io/fishlearn/train/stages.html.md"""
 
@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/train/stages.html.md"""
 __all__ = ['load_stage', 'fit_stage', 'find_lr', 'plot_lr']
 
 # %% ../../nbs/train/stages.ipynb #2851606f
+from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import wraps
@@ -25,6 +26,7 @@ from ..callbacks.basic import EpochSeed, KeepBest
 from ..callbacks.checkpoints import Checkpoint, _epoch_table
 from ..callbacks.mixed_precision import AnyPrecision, _check_finite
 from ..errors import _check_option
+from ..messages import logger
 from ..models.weights import read_weights
 from ..processes import is_main_process, wait_for_everyone
 
@@ -32,60 +34,66 @@ from ..processes import is_main_process, wait_for_everyone
 def _stage_history(
     learn: Learner,     # has just trained
     stage: str,         # name of the stage
-) -> pd.DataFrame:      # one row an epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
-    "What fastai's recorder wrote down of a stage."
-    return _epoch_table(stage, list(learn.recorder.metric_names)[1:-1], [list(v) for v in learn.recorder.values], learn.recorder.lrs)
+) -> pd.DataFrame:      # one row per epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
+    "Make a table of the values that fastai's recorder collected."
+    recorder = learn.recorder
+    names, rows = list(recorder.metric_names)[1:-1], [list(v) for v in recorder.values]
+    return _epoch_table(stage, names, rows, recorder.lrs)
 
 def _round_history(
     history: pd.DataFrame,  # of one stage, or of several
-) -> pd.DataFrame:          # the same for people: one digit of the rate, three decimals of the rest
-    "A history one can read, however small its rates."
+) -> pd.DataFrame:          # the same columns; `lr` is text
+    "Round a history for display: learning rates to one digit, the rest to three decimals."
     return history.assign(lr=history.lr.map("{:.0e}".format)).round(3)
 
+# %% ../../nbs/train/stages.ipynb #2b53b594
 def _save_stage(
     learn: Learner,     # has just trained
     stage: str,         # name of the stage
-):
-    "Write the weights of a finished stage beside the state, to be loaded again with `load_stage`."
-    file = learn.checkpoint.file and learn.checkpoint.file.with_name(f"stage-{stage}.safetensors")
-    if file is None or not is_main_process(): return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try: save_file({k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}, file)
-    except Exception as e: print(f"{file} cannot be written ({e}); training goes on")
+) -> None:
+    "Write the weights of a finished stage, if the run has a folder."
+    if learn.checkpoint.file is None or not is_main_process(): return
+    file = learn.checkpoint.file.with_name(f"stage-{stage}.safetensors")
+    weights = {k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, file)
+    except Exception as e: logger.warning(f"{file} cannot be written ({e}): training continues")
 
 def load_stage(
     learn: Learner,     # changed in place
-    file,               # `stage-….safetensors`
+    file,               # `stage-….safetensors`, in the folder of a run
 ) -> Learner:           # the same
-    "Put the weights of a stage back."
+    "Load the weights of a stage."
     get_model(learn.model).load_state_dict(read_weights(file))
     return learn
 
 # %% ../../nbs/train/stages.ipynb #cfdff92d
-def _with_checkpoint(
-    f,                  # function of a Learner and more
-):                      # the same function, for a Learner without a `Checkpoint` too
-    "Give a Learner a memory for the time of a call, if it has none."
+def _ensure_checkpoint(
+    f: Callable,        # function of a Learner and more
+) -> Callable:          # the same function, for Learners without a `Checkpoint` too
+    "Decorate a function so that its Learner has a `Checkpoint` during the call."
     @wraps(f)
     def call(learn, *args, **kwargs):
         if hasattr(learn, "checkpoint"): return f(learn, *args, **kwargs)
         with learn.added_cbs(Checkpoint()): return f(learn, *args, **kwargs)
     return call
 
-@_with_checkpoint
+@_ensure_checkpoint
 def _run_stage(
     learn: Learner,     # trained in place
     stage: str,         # name of the stage
-    work,               # function that does it and hands back its history
+    work: Callable,     # function that trains and returns the history
 ) -> pd.DataFrame:      # history of the stage
-    "Do a stage, unless it is done."
-    keep = learn.checkpoint
-    if stage in keep.state["done"]:
-        keep.load()
-        return pd.DataFrame(keep.state["done"][stage])
-    keep.begin(stage)
+    "Run a stage, or load its result if it is finished."
+    checkpoint = learn.checkpoint
+    if stage in checkpoint.state["done"]:
+        checkpoint.load()
+        return pd.DataFrame(checkpoint.state["done"][stage])
+    checkpoint.begin(stage)
     history = work()
-    _save_stage(learn, stage), keep.end(history)
+    _save_stage(learn, stage)
+    checkpoint.end(history)
     wait_for_everyone()
     return history
 
@@ -94,104 +102,126 @@ def _run_stage(
 def _interruptible(
     learn: Learner,     # about to train
     stage: str,         # name of the stage
-):
-    "Give the network its own `forward` back whatever happens, and say how to go on after Ctrl-C."
+):                      # context manager
+    "Explain how to continue after Ctrl-C, and always undo changes to the network's `forward`."
     try: yield
     except KeyboardInterrupt:
         done, file = len(learn.checkpoint.state["now"].get("rows", ())), learn.checkpoint.file
-        if is_main_process(): print(f"\nstopped in epoch {done + 1} of stage {stage!r}; " + (f"{done} epochs of it are kept in {file.parent}: go on with resume=True (--resume)" if file else "nothing is kept, since no folder was named for it with run="))
+        kept = (f"{done} epochs of it are saved in {file.parent}; continue with resume=True (--resume)" if file
+                else "nothing is saved, because the run has no folder; name one with run=")
+        if is_main_process(): logger.warning(f"\nstopped in epoch {done + 1} of stage {stage!r}: {kept}")
         raise
     finally:
         for cb in learn.cbs:
             if isinstance(cb, AnyPrecision): cb.release()
 
+# %% ../../nbs/train/stages.ipynb #04a4b25b
 def _validation_metric(
-    learn: Learner,     # as it is
-    name: str,          # a metric of it, or `valid_loss`
+    learn: Learner,     # not changed
+    name: str,          # one of its metrics, or `valid_loss`
 ) -> float:
-    "One figure on the validation photos."
+    "Evaluate one metric on the validation photos."
     quiet = [cb for cb in learn.cbs if isinstance(cb, (KeepBest, Checkpoint))]
     with learn.removed_cbs(quiet): values = learn.validate()
-    return float(dict(zip(["valid_loss", *learn.metrics.attrgot("name")], values))[name])
+    return float(dict(zip(["valid_loss", *learn.metrics.attrgot("name")], values, strict=True))[name])
+
+def _set_baseline(
+    learn: Learner,     # about to train
+    stage: str,         # name of the stage
+    improve: bool,      # restore the earlier weights if no epoch beats them?
+) -> None:
+    "Tell `KeepBest`, if there is one, which metric the epochs have to beat."
+    best = getattr(learn, "keep_best", None)
+    if not best: return
+    best.baseline = None
+    if improve and len(learn.dls.valid_ds):
+        measure = lambda: _validation_metric(learn, best.monitor)
+        best.baseline = learn.checkpoint.once(f"{stage} baseline", measure)
 
 # %% ../../nbs/train/stages.ipynb #f4a027b8
-@_with_checkpoint
+@_ensure_checkpoint
 def fit_stage(
     learn: Learner,         # trained in place
-    stage: str,             # its name
-    epochs: int,            # passes over the photos
-    lr,                     # learning rate, or a slice from first to last layer group
-    cbs=(),                 # more callbacks of this stage
-    improve: bool = False,  # give the weights from before back if no epoch beats them?
-    schedule: str = "one_cycle",    # or `flat`: the same rate from the first step to the last
-    **kwargs                # more arguments of `fit_one_cycle`
-) -> pd.DataFrame:          # one row an epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
-    "One cycle that can be taken up again."
-    fit = learn.fit_one_cycle if _check_option(schedule, ["one_cycle", "flat"], "schedule") == "one_cycle" else learn.fit
-    def one_cycle():
-        best = getattr(learn, "keep_best", None)
+    stage: str,             # name of the stage
+    epochs: int,            # epochs to train
+    lr,                     # learning rate, or a slice from the first to the last layer group
+    cbs=(),                 # more callbacks for this stage
+    improve: bool = False,  # restore the earlier weights if no epoch beats them?
+    schedule: str = "one_cycle",    # or `flat`: a constant learning rate
+    **kwargs                # more arguments of `fit_one_cycle` (or of `fit`)
+) -> pd.DataFrame:          # one row per epoch: `stage`, `epoch`, largest `lr` of the head, losses, metrics
+    "Train with the one-cycle policy (Smith 2018), continuing where an interrupted run stopped."
+    one_cycle = _check_option(schedule, ["one_cycle", "flat"], "schedule") == "one_cycle"
+    fit = learn.fit_one_cycle if one_cycle else learn.fit
+    def work():
         if learn.opt is None: learn.create_opt()
         learn.opt.clear_state()
-        if best: best.baseline = learn.checkpoint.once(f"{stage} baseline", lambda: _validation_metric(learn, best.monitor)) if improve and len(learn.dls.valid_ds) else None
-        with _interruptible(learn, stage): fit(epochs, lr, cbs=[EpochSeed(learn.checkpoint.seed, stage), *L(cbs)], **kwargs)
+        _set_baseline(learn, stage, improve)
+        with _interruptible(learn, stage):
+            fit(epochs, lr, cbs=[EpochSeed(learn.checkpoint.seed, stage), *L(cbs)], **kwargs)
         _check_finite(learn)
         return _stage_history(learn, stage)
-    return _run_stage(learn, stage, one_cycle)
+    return _run_stage(learn, stage, work)
 
 # %% ../../nbs/train/stages.ipynb #0c046bff
 class _LRFinderInMemory(LRFinder):
-    "fastai's search for a learning rate, without a file, and with everything as it was afterwards."
+    "fastai's learning rate finder, which keeps the weights in memory and restores everything."
     name = "lr_finder"
     def before_fit(self):
         ParamScheduler.before_fit(self)
         self.best_loss, self.kept = float("inf"), deepcopy(get_model(self.learn.model).state_dict())
+
     def after_fit(self):
         get_model(self.learn.model).load_state_dict(self.kept)
-        self.learn.opt.zero_grad(), self.learn.opt.clear_state()
+        self.learn.opt.zero_grad()
+        self.learn.opt.clear_state()
 
 def _suggest_lr(
-    lrs: list,              # learning rates, growing
-    losses: list,           # smoothed loss at each
-    min_lr: float = 1e-5,    # smallest answer
-    max_lr: float = .1,       # largest answer
-    default: float = 3e-3,  # answer where nothing can be seen
+    lrs,                        # growing learning rates
+    losses,                     # smoothed loss at each
+    min_lr: float = 1e-5,       # smallest suggestion
+    max_lr: float = .1,         # largest suggestion
+    default: float = 3e-3,      # suggestion if the curve shows nothing
 ) -> float:
-    "A learning rate from the curve of a search."
-    seen = [(r, float(v)) for r, v in zip(lrs, losses) if np.isfinite(float(v))]
-    if len(seen) < 3: return default
-    rates, values = map(torch.tensor, zip(*seen[len(seen) // 10:-5] if len(seen) > 20 else seen))
+    "Suggest a learning rate from the curve of a search."
+    finite = [(lr, float(loss)) for lr, loss in zip(lrs, losses, strict=True) if np.isfinite(float(loss))]
+    if len(finite) < 3: return default
+    if len(finite) > 20: finite = finite[len(finite) // 10:-5]
+    rates, values = map(torch.tensor, zip(*finite, strict=True))
     try: lr = valley(rates, values, len(rates))[0]
     except (IndexError, RuntimeError): lr = rates[values.argmin()].item() / 10
     return float(np.clip(lr, min_lr, max_lr)) if np.isfinite(lr) else default
 
 # %% ../../nbs/train/stages.ipynb #bfe1d99b
-@_with_checkpoint
+@_ensure_checkpoint
 def find_lr(
-    learn: Learner,             # left as it is, but for `learn.lr_curve`
-    stage: str = "lr",          # for which stage
+    learn: Learner,             # not changed, apart from `learn.lr_curve`
+    stage: str = "lr",          # stage that the learning rate is for
     num_it: int = 100,          # steps
-    start_lr: float = 1e-7,     # first rate
-    end_lr: float = 10,         # last rate
-) -> float:                     # a learning rate for the head
-    "Search for a learning rate; a training that is taken up again keeps its answer."
+    start_lr: float = 1e-7,     # first learning rate
+    end_lr: float = 10,         # last learning rate
+) -> float:                     # learning rate for the head
+    "Search for a learning rate (Smith 2017); a resumed run keeps its first result."
     def search():
         learn.checkpoint.begin(stage)
         finder = _LRFinderInMemory(start_lr, end_lr, num_it)
-        with learn.no_logging(), _interruptible(learn, stage): learn.fit(num_it, cbs=[finder, EpochSeed(learn.checkpoint.seed, f"{stage} search")])
-        learn.lr_curve = pd.DataFrame(dict(lr=learn.recorder.lrs, loss=[float(v) for v in learn.recorder.losses]))
+        with learn.no_logging(), _interruptible(learn, stage):
+            learn.fit(num_it, cbs=[finder, EpochSeed(learn.checkpoint.seed, f"{stage} search")])
+        losses = [float(v) for v in learn.recorder.losses]
+        learn.lr_curve = pd.DataFrame(dict(lr=learn.recorder.lrs, loss=losses))
         return _suggest_lr(learn.lr_curve.lr, learn.lr_curve.loss)
     return learn.checkpoint.once(f"{stage} lr", search)
 
 # %% ../../nbs/train/stages.ipynb #57f55435
 def plot_lr(
-    curve: pd.DataFrame,    # `learn.lr_curve`
-    lr: float = None,       # the rate that was chosen
-):                          # matplotlib figure
-    "Loss against learning rate."
+    curve: pd.DataFrame,        # `learn.lr_curve`
+    lr: float | None = None,    # the chosen learning rate
+):                              # matplotlib figure
+    "Plot loss against learning rate."
     import matplotlib.pyplot as plt
     fig = plt.Figure(figsize=(5, 3), layout="constrained")
     ax = fig.subplots()
     ax.semilogx(curve.lr, curve.loss)
     if lr: ax.axvline(lr, color="grey", ls=":")
-    ax.set(xlabel="learning rate", ylabel="loss")
+    ax.set(xlabel="Learning rate", ylabel="Loss")
     return fig

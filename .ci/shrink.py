@@ -1,0 +1,44 @@
+"Make the pictures stored in notebooks smaller: PNG with a palette, JPEG of moderate quality and width."
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+COLOURS, QUALITY, WIDTH = 40, 55, 720
+
+
+def smaller(kind, data):
+    "A picture in fewer bytes; the same if that fails to make it smaller."
+    im, out = Image.open(io.BytesIO(data)), io.BytesIO()
+    if im.width > WIDTH and kind == "image/jpeg":
+        im = im.resize((WIDTH, round(im.height * WIDTH / im.width)), Image.Resampling.LANCZOS)
+    if kind == "image/png":
+        im.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    else: im.convert("RGB").save(out, "JPEG", quality=QUALITY, optimize=True, progressive=True)
+    return out.getvalue() if len(out.getvalue()) < .9 * len(data) else data
+
+
+def shrink(file):
+    "Shrink the pictures of a notebook; how many bytes that saved."
+    before = file.read_text(encoding="utf-8")
+    nb = json.loads(before)
+    for output in (o for cell in nb["cells"] for o in cell.get("outputs", [])):
+        for kind, text in (output.get("data") or {}).items():
+            if kind not in ("image/png", "image/jpeg"): continue
+            data = base64.b64decode(text if isinstance(text, str) else "".join(text))
+            if (new := smaller(kind, data)) is not data: output["data"][kind] = base64.b64encode(new).decode() + "\n"
+    after = json.dumps(nb, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if len(after) < len(before): file.write_text(after, encoding="utf-8")
+    return max(0, len(before) - len(after))
+
+
+def main():
+    "Shrink the notebooks that are named, or all of them."
+    files = [Path(f) for f in sys.argv[1:]] or sorted(Path("nbs").rglob("*.ipynb"))
+    print(f"{sum(map(shrink, files)) // 1000} KB saved in {len(files)} notebooks")
+
+
+if __name__ == "__main__": main()
