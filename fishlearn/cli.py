@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 __all__ = ['app', 'main']
 
 # %% ../nbs/cli.ipynb #9ccc5d91
-import sys, warnings
+import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -44,6 +45,7 @@ def _take_verbosity(
         if word in _VERBOSITY: set_verbosity(_VERBOSITY[word])
     return [word for word in words if word not in _VERBOSITY]
 
+# %% ../nbs/cli.ipynb #dfc101ff
 def _explain(
     error: Exception,   # that ended a command
 ) -> int:               # exit status

@@ -1,8 +1,13 @@
 "Scores of evaluations beside scikit-learn's, on random answers."
 import numpy as np
 import pytest
-from sklearn.metrics import (accuracy_score, average_precision_score, balanced_accuracy_score, f1_score,
-                             precision_recall_fscore_support)
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_recall_fscore_support,
+)
 
 from fishlearn.errors import ArgumentError
 from fishlearn.evaluation.interpret import Evaluation, photo_sheet

@@ -7,7 +7,7 @@ from torchvision.models import get_model
 from fishlearn.errors import ArgumentError
 from fishlearn.models.backbones import (DEFAULT_ARCH, _check_arch, _find_weights, _fixed_size, _image_size, _library,
                                         _timm_body, _torchvision_body, _unwrap_names, arch_preprocessing, create_body,
-                                        create_head, create_net, fold_batchnorm, load_body, normalisation,
+                                        create_head, create_net, fold_batchnorm, load_body, _normalisation,
                                         pretrained_body)
 from fishlearn.models.fishresnet import FishResNet
 from fishlearn.models.weights import _packaged_weights, read_weights
@@ -29,9 +29,9 @@ def test_unknown_arch(arch, message):
 
 def test_normalisation():
     imagenet = (.485, .456, .406), (.229, .224, .225)
-    assert [normalisation(arch) for arch in ("resnet18", "regnet_y_400mf")] == [imagenet] * 2
-    assert [normalisation(arch) for arch in (DEFAULT_ARCH, "efficientnet_v2_l")] == [((.5,) * 3,) * 2] * 2
-    assert normalisation("fishresnet")._asdict() == dict(mean=(0, 0, 0), std=(1, 1, 1))
+    assert [_normalisation(arch) for arch in ("resnet18", "regnet_y_400mf")] == [imagenet] * 2
+    assert [_normalisation(arch) for arch in (DEFAULT_ARCH, "efficientnet_v2_l")] == [((.5,) * 3,) * 2] * 2
+    assert _normalisation("fishresnet")._asdict() == dict(mean=(0, 0, 0), std=(1, 1, 1))
     assert arch_preprocessing("fishresnet").std == (1, 1, 1)
 
 

@@ -29,7 +29,8 @@ def test_markup_in_names_is_shown_as_text(fish, tmp_path):
     labels = ["<script>alert('$x_{$')</script>"] * (len(paths) - 3) + ["<b>cod</b>"] * 3
     page = data_card(pd.DataFrame(dict(path=paths, label=labels))).to_html()
     for markup in ("<script", "<b>", "<img src=x"): assert markup not in page
-    for text in ("&lt;script&gt;", "&lt;b&gt;cod&lt;/b&gt;", "&lt;img src=x onerror=alert(1)&gt;.jpg"): assert text in page
+    for text in ("&lt;script&gt;", "&lt;b&gt;cod&lt;/b&gt;", "&lt;img src=x onerror=alert(1)&gt;.jpg"):
+        assert text in page
 
 
 def test_a_page_needs_no_other_file(fish):

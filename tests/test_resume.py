@@ -1,14 +1,19 @@
-"Training that is killed at random moments and taken up each time ends where it would have ended."
-import multiprocessing, os, random, sys, time
+"Training that is killed at random moments and resumed each time ends with the same weights."
+import multiprocessing
+import os
+import random
+import sys
+import time
 
 import pytest
 
 KILLS = int(os.environ.get("FISHLEARN_KILLS", 2))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forkserver")
 def test_sigkill(tmp_path, monkeypatch):
     import interrupted
+
     from fishlearn.samples.fish import sample_fish
     monkeypatch.chdir(tmp_path)
     sample_fish("fish", per_species=4, size=64)
@@ -20,17 +25,18 @@ def test_sigkill(tmp_path, monkeypatch):
         p.start()
         return p
 
-    begun = time.time()
+    started = time.time()
     (whole := start("whole")).join()
-    took, chance, kills, runs = time.time() - begun, random.Random(), 0, 0
+    took, rng, kills, runs = time.time() - started, random.Random(), 0, 0
     assert whole.exitcode == 0
     while kills < KILLS:
         run, runs = f"run{runs}", runs + 1
         p = start(run)
         while p.is_alive() and kills < KILLS:
-            p.join(chance.uniform(.1, .5) * took)
+            p.join(rng.uniform(.1, .5) * took)
             if not p.is_alive(): break
-            p.kill(), p.join()
+            p.kill()
+            p.join()
             kills, p = kills + 1, start(run, resume=True)
         p.join()
         assert p.exitcode == 0

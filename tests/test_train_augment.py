@@ -21,8 +21,16 @@ from fishlearn.samples.fish import sample_fish
 from fishlearn.samples.species import SPECIES
 from fishlearn.splits.split import split_photos
 from fishlearn.train.augment import (
-    POLICIES, Augmentation, _check_augmentation, _photo_steps, _PhotoSteps, _random_rotation, _training_batch,
-    augmentation, plot_policies)
+    POLICIES,
+    Augmentation,
+    _check_augmentation,
+    _photo_steps,
+    _PhotoSteps,
+    _random_rotation,
+    _training_batch,
+    augmentation,
+    plot_policies,
+)
 from fishlearn.train.loaders import decode_photos, species_loaders
 
 BLENDS = ("mixup", "cutmix")

@@ -13,8 +13,19 @@ from fishlearn.errors import ArgumentError
 from fishlearn.samples.fish import sample_fish
 from fishlearn.splits.split import split_photos
 from fishlearn.train.balance import (
-    BALANCES, _batch_shape, _check_balance, _choose_balance, _count_batches, _draw, _loader_targets, _oversampled,
-    _SamplingDL, balanced_batches, balanced_loader, batch_counts)
+    BALANCES,
+    _batch_shape,
+    _check_balance,
+    _choose_balance,
+    _count_batches,
+    _draw,
+    _loader_targets,
+    _oversampled,
+    _SamplingDL,
+    balanced_batches,
+    balanced_loader,
+    batch_counts,
+)
 from fishlearn.train.loaders import decode_photos, species_loaders
 
 TARGETS = np.repeat(range(5), [60, 30, 6, 3, 1])
@@ -152,4 +163,5 @@ def test_choices():
     assert [b for b in BALANCES if _check_balance(b)] == list(BALANCES)
     assert _check_balance("auto", multilabel=True) == "auto"
     with pytest.raises(ArgumentError, match="needs one species per photo"): _check_balance("weights", multilabel=True)
-    assert [_choose_balance(t)[0] for t in ([0, 0, 0, 1], [0, 0, 0, 0, 1], [[1, 1], [0, 1]])] == ["none", "logits", "none"]
+    targets = [0, 0, 0, 1], [0, 0, 0, 0, 1], [[1, 1], [0, 1]]
+    assert [_choose_balance(t)[0] for t in targets] == ["none", "logits", "none"]

@@ -14,7 +14,12 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from fishlearn.train.distributed import (
-    _ShardedDL, _ShardedValidDL, _silence_workers, _synced_batchnorm, distributed_training)
+    _ShardedDL,
+    _ShardedValidDL,
+    _silence_workers,
+    _synced_batchnorm,
+    distributed_training,
+)
 
 pytest.importorskip("accelerate")
 CPU = torch.device("cpu")
@@ -57,7 +62,9 @@ def test_collected_predictions_are_in_order(n, world_size):
         def _gather(self, x): return torch.cat([batches[self.at] for batches in dealt])
 
     dl, together = make(Faked, 0), []
-    for dl.at, b in enumerate(dl): together += dl.to_detach(b).tolist()
+    for at, b in enumerate(dl):
+        dl.at = at
+        together += dl.to_detach(b).tolist()
     assert together == list(range(n))
 
 

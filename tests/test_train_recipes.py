@@ -13,7 +13,15 @@ from fishlearn.train.balance import balanced_loader
 from fishlearn.train.learner import species_learner
 from fishlearn.train.loaders import decode_photos, species_loaders
 from fishlearn.train.recipes import (
-    _check_recipe, _choose_recipe, _score_embeddings, finetune, gradual, metric, probe, scratch)
+    _check_recipe,
+    _choose_recipe,
+    _score_embeddings,
+    finetune,
+    gradual,
+    metric,
+    probe,
+    scratch,
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
-"A training on drawn fish in one process or several; each writes down what it saw and ended with. Run by test_distributed.py."
-import atexit, json, sys
+"Train on synthetic fish in one process or several; write what each saw and its results. Run by test_distributed.py."
+import atexit
+import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,16 +10,16 @@ from fastai.callback.core import Callback
 from fastai.torch_core import rank_distrib, set_seed
 from safetensors.torch import save_file
 
-from fishlearn.train.balance import balanced_loader
 from fishlearn.callbacks.basic import KeepBest, WeightAveraging
 from fishlearn.callbacks.checkpoints import Checkpoint
-from fishlearn.train.distributed import distributed_training
-from fishlearn.train.learner import species_learner
-from fishlearn.train.loaders import decode_photos, species_loaders
 from fishlearn.callbacks.mixed_precision import AnyPrecision
 from fishlearn.data.folders import from_folder
 from fishlearn.processes import _local_only, main_process_first
 from fishlearn.splits.split import split_photos
+from fishlearn.train.balance import balanced_loader
+from fishlearn.train.distributed import distributed_training
+from fishlearn.train.learner import species_learner
+from fishlearn.train.loaders import decode_photos, species_loaders
 from fishlearn.train.stages import find_lr, fit_stage
 
 rank, answers = rank_distrib(), {}
@@ -27,24 +29,26 @@ torch.set_num_threads(1)
 
 @atexit.register
 def last_of_all():
-    "Which threads are left when everything else is over; Linux only."
-    (folder / f"threads{rank}.txt").write_text(" ".join(f.read_text() for f in Path("/proc/self/task").glob("*/comm")))
+    "Write which threads are left when everything else has ended; Linux only."
+    threads = [f.read_text() for f in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads{rank}.txt").write_text(" ".join(threads))
 
 
-class Death(BaseException): pass
+class Killed(BaseException): pass
 
 
 class Killer(Callback):
-    "Dies in the third epoch, in every process."
+    "Ends training in the third epoch, in every process."
     def before_batch(self):
-        if self.training and self.epoch == 2: raise Death
+        if self.training and self.epoch == 2: raise Killed
 
 
 class Overflow(Callback):
-    "One answer of the last process does not fit, once."
+    "The predictions of the last process overflow, once."
     order, due = AnyPrecision.order - 1, True
     def after_pred(self):
-        if self.due and self.training and rank: self.learn.pred, self.due = self.learn.pred * float("inf"), False
+        if self.due and self.training and rank:
+            self.learn.pred, self.due = self.learn.pred * float("inf"), False
 
 
 class Batches(Callback):
@@ -55,7 +59,7 @@ class Batches(Callback):
 
 
 def new_learner(epochs_seen=None, balance="none"):
-    "A tiny network over 53 training and 17 validation photos; each photo that is opened for training is written down."
+    "A tiny network over 53 training and 17 validation photos; photos opened for training are noted."
     set_seed(0)
     dls = species_loaders(table, store, sorted(table.label.unique()), bs=4)
     dls.train = balanced_loader(dls.train, balance)
@@ -71,18 +75,20 @@ def new_learner(epochs_seen=None, balance="none"):
 
 
 def recipe(run, resume=False, cbs=(), epochs_seen=None):
-    "Search a rate, train the head, train all; hand back the Learner, the rate and the history."
+    "Search a learning rate, train the head, train everything; return the Learner, the rate and the history."
     learn = new_learner(epochs_seen)
-    with distributed_training(learn), learn.added_cbs([Checkpoint(run, resume), AnyPrecision(torch.float32), KeepBest(), WeightAveraging(.5)]):
+    callbacks = [Checkpoint(run, resume), AnyPrecision(torch.float32), KeepBest(), WeightAveraging(.5)]
+    with distributed_training(learn), learn.added_cbs(callbacks):
         lr = find_lr(learn, num_it=8)
         if epochs_seen is not None: epochs_seen.clear()
         head = fit_stage(learn, "head", 1, 1e-2)
         learn.unfreeze()
         full = fit_stage(learn, "all", 3, slice(1e-4, 1e-2), cbs=cbs, improve=True)
-    return learn, lr, [v for h in (head, full) for v in h.drop(columns=["stage", "epoch"]).to_numpy().tolist()]
+    values = [h.drop(columns=["stage", "epoch"]).to_numpy().tolist() for h in (head, full)]
+    return learn, lr, sum(values, [])
 
 
-with main_process_first(): table, store = decode_photos(from_folder(folder / "fish"), size=32)
+with main_process_first(): table, store = decode_photos(from_folder(folder / "fish"), 32)
 table = split_photos(table, valid=.25)
 table = table.drop([table.index[table.split == s][0] for s in ("train", "valid")])
 
@@ -99,12 +105,15 @@ with _local_only(), learn.no_bar():
     answers["validated alone"] = list(map(float, learn.validate()))
     outside, expected, expected_losses = learn.get_preds(with_loss=True)
     answers["inputs"] = torch.equal(inputs, learn.get_preds(with_input=True)[0])
-answers["predictions"] = [list(inside.shape), (inside - outside).abs().max().item(), torch.equal(targets, expected), (losses - expected_losses).abs().max().item()]
+answers["predictions"] = [list(inside.shape), (inside - outside).abs().max().item(), torch.equal(targets, expected),
+                          (losses - expected_losses).abs().max().item()]
 
 try: recipe(folder / "cut", cbs=[Killer()])
-except Death: pass
+except Killed: pass
 again, *rest = recipe(folder / "cut", resume=True)
-answers["resumed"] = [all(torch.equal(v, again.model.state_dict()[k]) for k, v in learn.model.state_dict().items()), rest == [answers["lr"], answers["history"]]]
+weights, same = learn.model.state_dict(), again.model.state_dict()
+answers["resumed"] = [all(torch.equal(v, same[k]) for k, v in weights.items()),
+                      rest == [answers["lr"], answers["history"]]]
 
 early, wide, balanced = new_learner(), new_learner(), new_learner(balance="batches")
 with distributed_training(early), early.no_logging(): early.fit(5, cbs=KeepBest("accuracy", patience=2, baseline=1.1))

@@ -25,12 +25,12 @@ def _fastai_loaders(
     "Loaders as in fastai's documentation."
     import fastai.vision.all as fv
 
-    from fishlearn.models.backbones import normalisation
+    from fishlearn.models.backbones import _normalisation
     rows = table[table.split.isin(["train", "valid"])].reset_index(drop=True)
     batch_size = min(64, int((rows.split == "train").sum()))
     block = fv.DataBlock((fv.ImageBlock, fv.CategoryBlock), get_x=fv.ColReader("path"), get_y=fv.ColReader("label"),
                          splitter=fv.ColSplitter("is_valid"), item_tfms=fv.Resize(224),
-                         batch_tfms=[*fv.aug_transforms(), fv.Normalize.from_stats(*normalisation(arch))])
+                         batch_tfms=[*fv.aug_transforms(), fv.Normalize.from_stats(*_normalisation(arch))])
     return block.dataloaders(rows.assign(is_valid=rows.split == "valid"), bs=batch_size)
 
 # %% ../../nbs/bench/baselines.ipynb #c699b627

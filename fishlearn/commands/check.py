@@ -13,8 +13,20 @@ from typing import Annotated
 
 import typer
 
-from .common import (_GroupCol, _Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app,
-                                       _check_targets, _label_argument, _print_table, _write_photos)
+from fishlearn.commands.common import (
+    _app,
+    _check_targets,
+    _GroupCol,
+    _Json,
+    _label_argument,
+    _LabelCol,
+    _LabelDelim,
+    _LabelRe,
+    _PathCol,
+    _Photos,
+    _print_table,
+    _write_photos,
+)
 
 # %% ../../nbs/commands/check.ipynb #60eabeb3
 def _print_leaks(

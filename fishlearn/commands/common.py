@@ -8,7 +8,8 @@ Docs: https://fishlearn.github.io/fishlearn/commands/common.html.md"""
 __all__ = []
 
 # %% ../../nbs/commands/common.ipynb #e1805b64
-import os, sys
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 

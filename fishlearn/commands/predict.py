@@ -14,8 +14,18 @@ from typing import Annotated
 
 import typer
 
-from .common import (_Json, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument,
-                                       _print_evaluation, _print_table)
+from fishlearn.commands.common import (
+    _app,
+    _Json,
+    _label_argument,
+    _LabelCol,
+    _LabelDelim,
+    _LabelRe,
+    _PathCol,
+    _Photos,
+    _print_evaluation,
+    _print_table,
+)
 
 # %% ../../nbs/commands/predict.ipynb #f1171a1c
 @_app.command()

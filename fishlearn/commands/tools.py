@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from .common import _Json, _LabelCol, _LabelRe, _PathCol, _app, _label_argument, _print_table
+from .common import _app, _Json, _label_argument, _LabelCol, _LabelRe, _PathCol, _print_table
 
 # %% ../../nbs/commands/tools.ipynb #633c8409
 @_app.command()
@@ -48,6 +48,7 @@ def bench(
 ):
     "Measure how fast fishlearn is here, side by side with plain fastai."
     import tempfile
+
     from fishlearn.files import _check_file, _write_file
     for file in (json_file, csv, chart): _check_file(file)
     from fishlearn.bench.measure import _bench_photos, run_benches
@@ -63,6 +64,7 @@ def bench(
     if csv: _write_file(csv, table.to_csv(index=False, lineterminator="\n"))
     if chart: plot_bench(table, here).savefig(chart, dpi=110)
 
+# %% ../../nbs/commands/tools.ipynb #faf7055b
 def _print_bench(
     table,          # from `bench_table`
 ):

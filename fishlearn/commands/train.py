@@ -8,15 +8,28 @@ Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 __all__ = ['train', 'demo']
 
 # %% ../../nbs/commands/train.ipynb #d742a1bb
-import inspect, os, re, shutil, sys
+import inspect
+import os
+import re
+import shutil
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .common import (_GroupCol, _LabelCol, _LabelDelim, _LabelRe, _PathCol, _Photos, _app, _label_argument,
-                                       _print_evaluation)
+from fishlearn.commands.common import (
+    _app,
+    _GroupCol,
+    _label_argument,
+    _LabelCol,
+    _LabelDelim,
+    _LabelRe,
+    _PathCol,
+    _Photos,
+    _print_evaluation,
+)
 from ..errors import ArgumentError
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
@@ -35,6 +48,7 @@ def _option_help(
         elif name in cls.__dataclass_fields__: found[name], above = " ".join([*above, comment.strip()]).strip(), []
     return found
 
+# %% ../../nbs/commands/train.ipynb #299a6d11
 def _keyword(
     name: str,      # of a parameter
     annotation,     # its type and option
@@ -57,6 +71,7 @@ def _option(
     option = typer.Option(help=words, rich_help_panel=panel)
     return _keyword(field.name, Annotated[kind | None, option])
 
+# %% ../../nbs/commands/train.ipynb #d3c52fea
 def _old_option(
     name: str,      # old name of an option
 ) -> inspect.Parameter:
@@ -136,6 +151,7 @@ def demo(
 ):
     "Draw nine invented species, train on them, and save the model with its pictures."
     import tempfile
+
     from fishlearn.files import _check_target
     folder = out or Path(tempfile.mkdtemp(prefix="fishlearn-demo-"))
     _check_target(folder / "model")
@@ -145,7 +161,7 @@ def demo(
     logger.info(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
     sample_fish(folder / "photos", per_species, seed=seed)
     model = train_species_model(folder / "photos", seed=seed)
-    _print_evaluation(model.metrics)
+    _print_evaluation(model.evaluation.metrics())
     model.save(folder / "model")
     print(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
           f"try: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")

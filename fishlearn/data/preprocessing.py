@@ -9,6 +9,7 @@ __all__ = ['Preprocessing']
 
 # %% ../../nbs/data/preprocessing.ipynb #c941e9b4
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -63,7 +64,7 @@ _RESIZE_METHODS = dict(squish=_squish, pad=_pad)
 @dataclass(frozen=True)
 class Preprocessing:
     "How photos become the input of a network."
-    size: tuple                         # height and width, px; one number means a square
+    size: Any                           # height and width, px; one number means a square
     resize: str = "squish"              # `squish` (stretch to the shape), or `pad` (fill with grey)
     mean: tuple = (.5, .5, .5)          # mean per channel, of pixels from 0 to 1
     std: tuple = (.5, .5, .5)           # standard deviation per channel

@@ -56,6 +56,7 @@ The model always answers with one of its species, even for a photo of something 
 {% endfor %}
 """
 
+# %% ../../nbs/deploy/model_card.ipynb #ead64101
 _USAGE = """
 ## How to use it
 

@@ -8,7 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/deploy/model_folder.html.md"""
 __all__ = []
 
 # %% ../../nbs/deploy/model_folder.ipynb #cd8e0285
-import json, os, platform
+import json
+import os
+import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +19,9 @@ from typing import Any
 import pandas as pd
 
 from ..cache import _weights_hash
-from ..data.tables import read_table
 from ..data.preprocessing import Preprocessing
 from ..data.table import _usable
+from ..data.tables import read_table
 from ..errors import ArgumentError, JobError
 from ..files import _write_folder
 
@@ -59,6 +61,7 @@ def _load_net(
 ):                          # network in evaluation mode
     "The network of a model folder."
     from safetensors.torch import load_file
+
     from fishlearn.models.backbones import create_net
     net, file = create_net(arch, n_classes, mirror), Path(folder) / "model.safetensors"
     try: net.load_state_dict(load_file(file))
@@ -120,6 +123,7 @@ def _save_files(
 ) -> Path:                  # the target
     "Write a model folder, all or nothing."
     from safetensors.torch import save_file
+
     from fishlearn.deploy.model_card import _model_card
     from fishlearn.models.engines import write_graph
     def fill(target):

@@ -23,10 +23,10 @@ from ..data.coco import from_coco
 from ..data.find import _is_folder, find_photos
 from ..data.masks import find_masks
 from ..data.photos import _is_file_of
-from ..data.tables import _TABLES, from_csv
 from ..data.preprocessing import Preprocessing
 from ..data.regions import _photo_box
 from ..data.table import SEPARATOR, _clean_path
+from ..data.tables import _TABLES, from_csv
 from ..errors import ArgumentError, JobError, _check_option
 from ..messages import logger, progress_bar
 

@@ -22,8 +22,14 @@ from ..data.regions import _photo_file
 from ..data.summary import photos_summary
 from ..data.table import _is_multilabel, _usable, leave_out, species_counts
 from .model_folder import _drop_stale, _load_files, _ModelFiles, _save_files
-from .predict import (PhotoProbabilities, _answer_table, _list_photos, _predict_photos, _sigmoid,
-                                      _softmax)
+from fishlearn.deploy.predict import (
+    PhotoProbabilities,
+    _answer_table,
+    _list_photos,
+    _predict_photos,
+    _sigmoid,
+    _softmax,
+)
 from ..errors import ArgumentError, JobError, _check_option
 from ..messages import logger
 from ..models.engines import graph_engine, torch_engine
@@ -104,6 +110,9 @@ class _Evaluating(_Learning):
         strange = species_counts(table).drop(columns=self.classes, errors="ignore").any(axis=1)
         return leave_out(table, lambda t: strange, "unknown", "the model does not know this species")
 
+# %% ../../nbs/deploy/species_model.ipynb #58bc7535
+class _Scoring(_Evaluating):
+    "A model that is evaluated on photos from any source."
     def evaluate(self,
         photos,                 # a folder, a CSV, TSV or parquet file, a COCO file, a DataFrame, or a list of paths
         label=None,             # folder: pattern or function; table: column; list: labels
@@ -130,7 +139,7 @@ class _Evaluating(_Learning):
 
 # %% ../../nbs/deploy/species_model.ipynb #f6863b11
 def _holdout_evaluation(
-    model: _Evaluating,     # just trained
+    model: _Scoring,        # just trained
 ):                          # `Evaluation` on the test photos, else on the validation photos, else None
     "Evaluate a model on photos it was not trained on, from features that are already there."
     from fishlearn.evaluation.multilabel import evaluate_table
@@ -170,7 +179,7 @@ def _identified_sheet(
     return sheet
 
 # %% ../../nbs/deploy/species_model.ipynb #2c2c63f4
-class SpeciesModel(_Evaluating):
+class SpeciesModel(_Scoring):
     "A trained classifier: identifies photos, evaluates, saves, and holds the fastai Learner."
     def _draw_pictures(self):
         "Draw what the model folder shows of the training."

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from .species import (
-    _TAILS, DrawnSpecies, _body_outline, _fins, _individual_colours, _markings)
+from .species import _TAILS, DrawnSpecies, _body_outline, _fins, _individual_colours, _markings
 
 # %% ../../nbs/samples/drawing.ipynb #62f6c6b0
 def _to_pixels(

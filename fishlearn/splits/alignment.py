@@ -52,8 +52,8 @@ def _similarity(
     pairs: _Pairs,
     pose: torch.Tensor,     # shape (n, 2, 3)
 ) -> torch.Tensor:          # from -1 to 1, shape (n,)
-    """Correlation of the fine structure of aligned photos; 0 where the pose distorts, where less than
-    0.6 of the disc is shared, or where some part differs."""
+    "Correlation of the fine structure of aligned photos; 0 where they differ or share too little."
+    # 0 where the pose distorts, where less than 0.6 of the disc is shared, or where some part differs
     scales, shift = torch.linalg.svdvals(pose[:, :, :2]), pose[:, :, 2].norm(dim=1)
     sane = (scales.amin(1) > .8) & (scales.amax(1) < 1.25) & (shift < .3)
     u = _disc(96)

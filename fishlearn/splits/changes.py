@@ -65,8 +65,8 @@ def _pose_measures(
     pose: torch.Tensor,     # shape (n, 2, 3)
     sizes: np.ndarray,      # width and height of photos and partners, px, shape (n, 2, 2)
 ) -> pd.DataFrame:          # one row per pair
-    """A pose in terms that people use: `flipped`, `angle` (degrees), `scale`, `shift` and `off` (from the
-    centre; both in units of half the shorter side), `cropped`."""
+    "A pose in terms that people use: `flipped`, `angle`, `scale`, `shift`, `off`, `cropped`."
+    # angle in degrees; shift, and off (from the centre), in units of half the shorter side
     m, t, tolerance = pose[:, :, :2], pose[:, :, 2], .006 + .014 * torch.from_numpy(_resized(sizes))
     det = torch.linalg.det(m)
     n = torch.stack([m[:, 0] * det.sign()[:, None], m[:, 1]], 1)

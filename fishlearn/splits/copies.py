@@ -27,8 +27,7 @@ from ..errors import JobError
 from ..messages import progress_bar
 from .candidates import _PictureStore, _views
 from .changes import _FRAME
-from .grouping import (
-    _add_groups, _boxes, _connected_parts, _cut_chains, _group_names, _scenes)
+from .grouping import _add_groups, _boxes, _connected_parts, _cut_chains, _group_names, _scenes
 from .search import _MATCH_THRESHOLD, _PAIR_COLUMNS, _choose_threshold, _is_match, _search
 
 # %% ../../nbs/splits/copies.ipynb #0786bd9a

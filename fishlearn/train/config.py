@@ -114,6 +114,7 @@ def _check_names(
 
 _WORDS = dict(opt="optimiser", monitor="metric", log="logger", metric_loss="metric loss", resize="resize method")
 
+# %% ../../nbs/train/config.ipynb #5e38ff5c
 def _check_numbers(
     config: TrainingConfig,     # options
 ):

@@ -1,4 +1,4 @@
-"""One training in several processes: on the GPUs of a machine, or on several machines.
+"""One training on several GPUs or machines, with exact metrics.
 
 Docs: https://fishlearn.github.io/fishlearn/train/distributed.html.md"""
 
@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/train/distributed.html.md"""
 __all__ = ['distributed_training']
 
 # %% ../../nbs/train/distributed.ipynb #d2378329
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 
@@ -20,38 +21,46 @@ from fastai.torch_core import apply, get_model, maybe_gather, num_distrib, to_de
 from fastcore.basics import noop
 from fastcore.foundation import L
 from torch import distributed
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ArgumentError
-from ..processes import _init_process_group, broadcast, is_distributed, is_main_process
+from ..processes import _init_process_group, broadcast, is_main_process
 
 # %% ../../nbs/train/distributed.ipynb #59022284
 try: from fastai.distributed import DistributedDL, DistributedTrainer
-except NameError: DistributedDL = DistributedTrainer = object
+except NameError: DistributedDL = DistributedTrainer = object  # type: ignore[assignment,misc]
 
 # %% ../../nbs/train/distributed.ipynb #8cec6a4b
-class _SharedDL(DistributedDL):
-    "This process's share of a loader."
+def _ceil_div(
+    n: int,             # to be divided
+    k: int,             # divisor
+) -> int:               # n / k, rounded up
+    "Divide and round up."
+    return -(-n // k)
+
+class _ShardedDL(DistributedDL):  # type: ignore[valid-type,misc]
+    "This process's part of a loader."
     def __init__(self,
-        dl,                     # fastai loader
-        rank: int = None,       # number of this process; None asks the machine
-        world_size: int = None, # how many there are; None asks the machine
+        dl: DataLoader,                 # of all photos
+        rank: int | None = None,        # number of this process (default: as it was started)
+        world_size: int | None = None,  # number of processes (default: as many as were started)
     ):
         dl, world_size = copy(dl), world_size or num_distrib()
-        dl.drop_last = dl.drop_last and -(-dl.n // world_size) >= dl.bs
+        dl.drop_last = dl.drop_last and _ceil_div(dl.n, world_size) >= dl.bs
         super().__init__(dl, rank, world_size)
 
     def __len__(self):
-        share = -(-self.dl.n // self.world_size)
-        return share // self.bs if self.drop_last else -(-share // self.bs)
+        part = _ceil_div(self.dl.n, self.world_size)
+        return part // self.bs if self.drop_last else _ceil_div(part, self.bs)
 
     def _broadcast(self, idxs, rank): return broadcast(idxs)
 
 # %% ../../nbs/train/distributed.ipynb #3521ceda
-class _SharedValidDL(_SharedDL):
-    "This process's share of a loader that measures; batches can be made whole again."
+class _ShardedValidDL(_ShardedDL):
+    "This process's part of a loader for evaluation; batches can be collected from all processes."
     def get_idxs(self):
         self.whole, idxs = False, self._broadcast(list(self.dl.get_idxs()), 0)
-        self.n, self.n_padded = len(idxs), -(-len(idxs) // self.world_size) * self.world_size
+        self.n, self.n_padded = len(idxs), _ceil_div(len(idxs), self.world_size) * self.world_size
         return (idxs * self.world_size)[:self.n_padded][self.rank::self.world_size]
 
     def after_batch(self, b):
@@ -60,96 +69,111 @@ class _SharedValidDL(_SharedDL):
 
     def _gather(self, x): return maybe_gather(x)
 
+    def _collect(self, t):
+        "Put one tensor of a batch together, in the original order."
+        parts = self._gather(t.detach()).reshape(self.world_size, *t.shape)
+        parts = parts.transpose(0, 1).flatten(0, 1)
+        return parts[:len(parts) - max(0, self.i * self.world_size - self.n)]
+
     def make_whole(self,
-        x,      # tensor, or several, of this process's part of the batch
-    ):          # the same of the whole batch, in its order
+        x,      # tensor of this process's part of the batch, or several
+    ):          # the same for the whole batch
         "Collect a batch from all processes."
-        def whole(t):
-            parts = self._gather(t.detach()).reshape(self.world_size, *t.shape).transpose(0, 1).flatten(0, 1)
-            return parts[:len(parts) - max(0, self.i * self.world_size - self.n)]
-        return apply(whole, x)
+        return apply(self._collect, x)
 
     def to_detach(self, b, cpu=True, gather=True):
+        "Detach a batch, as fastai does, and collect it if that has not been done."
         return to_detach(self.make_whole(b) if gather and not self.whole else b, cpu, gather=False)
 
 # %% ../../nbs/train/distributed.ipynb #1b730df8
-class _DistributedTraining(DistributedTrainer):
-    "fastai's `DistributedTrainer` for any device, with exact figures."
+class _DistributedTraining(DistributedTrainer):  # type: ignore[valid-type,misc]
+    "fastai's `DistributedTrainer` for any device, with exact metrics."
     order = 11
     def __init__(self,
-        find_unused: bool = False,  # may a batch pass by some of the layers that are trained?
+        find_unused: bool = False,  # can a batch bypass some of the layers that are trained?
     ):
         from accelerate import DistributedDataParallelKwargs
-        super().__init__(sync_bn=False, cpu=_init_process_group().type == "cpu", mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)])
+        options = DistributedDataParallelKwargs(find_unused_parameters=find_unused)
+        device = _init_process_group()
+        on_cpu = device is not None and device.type == "cpu"
+        super().__init__(sync_bn=False, cpu=on_cpu, mixed_precision="no", kwargs_handlers=[options])
 
-    def before_fit(self): self.learn.model = self.accelerator.prepare_model(get_model(self.learn.model))
+    def before_fit(self):
+        self.learn.model = self.accelerator.prepare_model(get_model(self.learn.model))
 
     def after_fit(self):
         self.learn.model = get_model(self.learn.model)
         self.accelerator.free_memory()
 
-    def before_train(self): self.learn.dl = _SharedDL(self.learn.dl)
+    def before_train(self): self.learn.dl = _ShardedDL(self.learn.dl)
+
     def before_validate(self):
-        if isinstance(self.learn.dl, DataLoader): self.learn.dl = _SharedValidDL(self.learn.dl)
+        if isinstance(self.learn.dl, DataLoader): self.learn.dl = _ShardedValidDL(self.learn.dl)
 
     def after_loss(self):
         dl = self.learn.dl
-        if self.training or not isinstance(dl, _SharedValidDL): return
+        if self.training or not isinstance(dl, _ShardedValidDL): return
         self.learn.pred, self.learn.yb = dl.make_whole(self.learn.pred), dl.make_whole(self.learn.yb)
         if len(self.yb): self.learn.loss = self.learn.loss_func(self.learn.pred, *self.yb)
         dl.whole = True
 
 # %% ../../nbs/train/distributed.ipynb #d053910f
 class _SyncMetrics(Callback):
-    "Every process goes by the figures of the first."
+    "Give every process the metrics of the first."
     order = 51
     def after_validate(self): self.learn.recorder.log = L(broadcast(list(self.learn.recorder.log)))
 
 # %% ../../nbs/train/distributed.ipynb #a72d4bb5
 @contextmanager
 def _synced_batchnorm(
-    net: torch.nn.Module,   # changed in place as long as the context lasts
-):
-    "Let batch norm look at the photos of all processes."
+    net: torch.nn.Module,   # changed within the `with` block
+) -> Iterator[torch.nn.Module]:
+    "Compute batch norm over the photos of all processes."
     from timm.layers import convert_sync_batchnorm
-    own = [(m, name, child) for m in net.modules() for name, child in m.named_children() if isinstance(child, torch.nn.modules.batchnorm._BatchNorm)]
+    own = [(parent, name, child) for parent in net.modules() for name, child in parent.named_children()
+           if isinstance(child, _BatchNorm)]
     convert_sync_batchnorm(net)
     try: yield net
     finally:
-        for m, name, child in own: setattr(m, name, child.train(getattr(m, name).training))
+        for parent, name, child in own: setattr(parent, name, child.train(getattr(parent, name).training))
 
 # %% ../../nbs/train/distributed.ipynb #b547591c
-def _share_weights(
+def _broadcast_weights(
     net: torch.nn.Module,   # changed in place
-):
+) -> None:
     "Give the network of every process the weights of the first."
     for t in net.state_dict().values(): distributed.broadcast(t, 0)
 
 @contextmanager
 def _silence_workers(
-    learn: Learner,     # of this process
-):
-    "Show bars and tables in the first process only."
+    learn: Learner,         # of this process
+) -> Iterator[None]:
+    "Show progress bars and tables in the first process only."
     with learn.removed_cbs([] if is_main_process() else learn._grab_cbs(ProgressCallback)):
-        was, learn.logger = learn.logger, learn.logger if is_main_process() else noop
+        before = learn.logger
+        if not is_main_process(): learn.logger = noop
         try: yield
-        finally: learn.logger = was
+        finally: learn.logger = before
 
 # %% ../../nbs/train/distributed.ipynb #d1576211
 @contextmanager
 def distributed_training(
     learn: Learner,             # the same in every process
-    find_unused: bool = False,  # may a batch pass by some of the layers that are trained?
-    sync_bn: bool = False,      # batch norm over the photos of all processes? CUDA only
-):                              # context manager that gives the Learner
-    "Train a Learner in all processes that were started; with one process it does nothing."
-    if not is_distributed():
+    find_unused: bool = False,  # can a batch bypass some of the layers that are trained?
+    sync_bn: bool = False,      # compute batch norm over the photos of all processes? Only on CUDA
+) -> Iterator[Learner]:         # context manager that gives the Learner
+    "Train a Learner in all processes that were started together; in a single process, do nothing."
+    device = _init_process_group()
+    if device is None:
         yield learn
         return
-    device = _init_process_group()
-    if sync_bn and device.type != "cuda": raise ArgumentError(f"Batch norm over all processes needs CUDA, and this process trains on {device.type}; leave out sync_bn.")
-    learn.dls.to(device), learn.model.to(device)
-    with learn.added_cbs([_DistributedTraining(find_unused), _SyncMetrics()]), _silence_workers(learn), (_synced_batchnorm(learn.model) if sync_bn else nullcontext()):
+    if sync_bn and device.type != "cuda":
+        raise ArgumentError(f"sync_bn needs CUDA, and this process uses {device.type}; leave out sync_bn.")
+    learn.dls.to(device)
+    learn.model.to(device)
+    batchnorm = _synced_batchnorm(learn.model) if sync_bn else nullcontext()
+    callbacks = [_DistributedTraining(find_unused), _SyncMetrics()]
+    with learn.added_cbs(callbacks), _silence_workers(learn), batchnorm:
         try: yield learn
         finally: learn.model = get_model(learn.model)
-    _share_weights(learn.model)
+    _broadcast_weights(learn.model)

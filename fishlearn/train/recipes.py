@@ -9,6 +9,7 @@ __all__ = ['RECIPES', 'probe', 'finetune', 'gradual', 'scratch', 'metric']
 
 # %% ../../nbs/train/recipes.ipynb #fa67135f
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def probe(
 def finetune(
     learn: Learner,             # trained in place
     epochs: int = 5,            # epochs with everything unfrozen
-    lr: float | None = None,    # learning rate of the head (default: 1e-3; found by a search if `freeze_epochs`)
+    lr: float | None = None,    # learning rate of the head (default: 1e-3, or a search if `freeze_epochs`)
     freeze_epochs: int = 0,     # epochs with the body frozen; 0 fits the head exactly
     progressive: bool = False,  # start with smaller photos?
     flip: bool = True,          # also use flipped photos when the head is fitted?
@@ -94,29 +95,30 @@ def metric(
     "Fit the head, then train everything with a metric loss beside the classification loss."
     _check_option(metric_loss, METRIC_LOSSES, "metric loss")
     if _is_multilabel(learn.dls):
-        raise ArgumentError("The recipe 'metric' needs one species per photo; use the recipe 'finetune' instead.")
+        raise ArgumentError("The recipe 'metric' needs one species per photo; use 'finetune' instead.")
     stages = [probe(learn, flip=flip)]
     learn.unfreeze()
     with _metric_term(learn, metric_loss, _WEIGHTS[metric_loss]):
         stages.append(fit_stage(learn, metric_loss, epochs, slice(lr / 10, lr)))
     return pd.concat(stages, ignore_index=True)
 
-# %% ../../nbs/train/recipes.ipynb #800c817c
+# %% ../../nbs/train/recipes.ipynb #c251de3c
 @torch.inference_mode()
 def _score_embeddings(
     learn: Learner,         # trained
 ) -> pd.DataFrame:          # rows `head`, `centroid`, `k-NN`; columns `accuracy` and `macro_f1`
     "Classify the validation photos in three ways, and compare."
-    (train, t), (valid, v) = (photo_features(learn, learn.dls.loaders[i].items, ["whole"]) for i in (0, 1))
+    train, valid = (photo_features(learn, learn.dls.loaders[i].items, ["whole"]) for i in (0, 1))
     head = learn.model[1].eval().cpu()
-    train_emb, valid_emb = head[0](train[0]), head[0](valid[0])
-    predicted = head[1:](valid_emb).argmax(1)
-    scores = embedding_scores(*(x.numpy() for x in (train_emb, t, valid_emb, v, predicted)))
+    train_emb, valid_emb = head[0](train.features[0]), head[0](valid.features[0])
+    predicted = head[1:](valid_emb).argmax(1).numpy()
     head.to(learn.dls.device)
-    return scores
+    train_y, valid_y = train.targets.numpy(), valid.targets.numpy()
+    return embedding_scores(train_emb.numpy(), train_y, valid_emb.numpy(), valid_y, predicted)
 
 # %% ../../nbs/train/recipes.ipynb #2d905805
-RECIPES = dict(probe=probe, finetune=finetune, gradual=gradual, scratch=scratch, metric=metric)
+RECIPES: dict[str, Callable] = dict(
+    probe=probe, finetune=finetune, gradual=gradual, scratch=scratch, metric=metric)
 
 def _check_recipe(
     recipe: str,                # a key of `RECIPES`, or `auto`
@@ -129,11 +131,12 @@ def _check_recipe(
     for k in given if recipe != "auto" else ():
         if k in takes[recipe]: continue
         others = ", ".join(name for name in RECIPES if k in takes[name])
-        raise ArgumentError(f"The recipe {recipe!r} has no {k}; leave {k} out, or use one of: {others}.")
+        raise ArgumentError(
+            f"The recipe {recipe!r} has no {k}; leave {k} out, or use one of: {others}.")
     if given.get("epochs", 1) < 1:
         raise ArgumentError(f"epochs must be 1 or more, not {given['epochs']}.")
     if not 0 < given.get("lr", 1) < np.inf:
-        raise ArgumentError(f"lr, the learning rate, must be a number above 0, such as 0.001, not {given['lr']}.")
+        raise ArgumentError(f"lr must be a number above 0, such as 0.001, not {given['lr']}.")
     return given
 
 # %% ../../nbs/train/recipes.ipynb #009a2a1f
@@ -144,9 +147,11 @@ def _choose_recipe(
     "Choose the recipe for `auto`."
     typical = int(np.median(counts))
     if device.type == "cpu":
-        return "probe", ("There is no GPU, so only the head is fitted, on features computed once (recipe probe); "
-                         "finetune may gain more on photos unlike those of ImageNet, but takes far longer.")
+        return "probe", (
+            "There is no GPU, so only the head is fitted, on features computed once (recipe probe); "
+            "finetune may gain more on photos unlike those of ImageNet, but takes far longer.")
     if typical < 20:
         return "probe", f"{typical} photos per species are few, so only the head is fitted (recipe probe)."
-    return "finetune", (f"There are {typical} photos per species and a GPU, so the head is fitted, then everything "
-                        "is trained, and the result is kept if it improves validation (recipe finetune).")
+    return "finetune", (
+        f"There are {typical} photos per species and a GPU, so the head is fitted, then everything is "
+        "trained, and the result is kept if it improves validation (recipe finetune).")
