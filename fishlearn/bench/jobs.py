@@ -1,4 +1,4 @@
-"""From files to an evaluated model: a second run, the same accuracy as plain fastai, and growth with the number of photos.
+"""From files to an evaluated model: a second run, the accuracy of plain fastai, and growth with photos.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/jobs.html.md"""
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..messages import quiet
 from .baselines import _temporary_cache, _train_once, fastai_baseline
 from .timing import _comparison, _elapsed
+from ..messages import quiet
 
 # %% ../../nbs/bench/jobs.ipynb #012bda11
 def _warm_up(

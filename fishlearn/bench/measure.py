@@ -21,12 +21,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import _check_option
-from ..messages import logger, quiet
-from .baselines import (_RepeatedBatch, _fishlearn_learner, _loaded_model, _temporary_cache,
-                                       _train_epoch, fastai_baseline)
+from fishlearn.bench.baselines import (
+    _fishlearn_learner,
+    _loaded_model,
+    _RepeatedBatch,
+    _temporary_cache,
+    _train_epoch,
+    fastai_baseline,
+)
 from .jobs import _bench_accuracy, _bench_again, _bench_growth
 from .timing import compare
+from ..errors import _check_option
+from ..messages import logger, quiet
 
 # %% ../../nbs/bench/measure.ipynb #a75d5c9b
 def _bench_photos(

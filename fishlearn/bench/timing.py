@@ -36,7 +36,7 @@ def _comparison(
     note: str = "",     # a remark
 ) -> Comparison:
     "Summarize pairs of times."
-    ours, other = zip(*pairs, strict=True)
+    ours, other = zip(*pairs)
     ratios, median = [b / a for a, b in pairs], statistics.median
     return Comparison(what, against, median(ours), median(other), median(ratios), min(ratios), max(ratios), note)
 
@@ -81,7 +81,7 @@ def plot_bench(
     ax.barh(names, table.ratio - 1, left=1, color=["steelblue" if r >= 1 else "darkorange" for r in table.ratio])
     reach = [table.ratio - table.low, table.high - table.ratio]
     ax.errorbar(table.ratio, names, xerr=reach, fmt="none", ecolor="black", lw=1)
-    for name, r in zip(names, table.ratio, strict=True):
+    for name, r in zip(names, table.ratio):
         ax.annotate(f" {r:.{1 if r >= 1 else 2}f}", (r, name), va="bottom", fontsize=8)
     ax.set(xscale="log", xlabel="times as fast", title=title)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

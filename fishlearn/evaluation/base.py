@@ -37,8 +37,8 @@ def _species_scores(
 ) -> pd.DataFrame:          # indexed by species: `precision`, `recall`, `f1`, `support`, `recall_low`, `recall_high`
     "Precision, recall and F1 of each species, with an interval of the recall."
     columns = precision_recall_fscore_support(targets, predicted, labels=range(len(classes)), zero_division=0)
-    table = pd.DataFrame(dict(zip(_SCORES, columns, strict=True)), index=pd.Index(classes, name="species"))
-    intervals = [wilson(k, n) for k, n in zip(found, table.support, strict=True)]
+    table = pd.DataFrame(dict(zip(_SCORES, columns)), index=pd.Index(classes, name="species"))
+    intervals = [wilson(k, n) for k, n in zip(found, table.support)]
     return table.assign(recall_low=[i.low for i in intervals], recall_high=[i.high for i in intervals])
 
 # %% ../../nbs/evaluation/base.ipynb #a8aad272

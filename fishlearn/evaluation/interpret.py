@@ -39,7 +39,7 @@ class _Answers(_EvaluationScores):
     @property
     def answers(self) -> list:
         "The species each photo was answered with and its probability: n pairs."
-        return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1), strict=True)]
+        return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1))]
 
     @property
     def actual(self) -> list:
@@ -104,7 +104,7 @@ def photo_sheet(
     fig = plt.Figure(figsize=(2.2 * cols, 2.5 * rows), layout="constrained")
     axes = fig.subplots(rows, cols, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
-    for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths), strict=False):
+    for ax, p, title, colour in zip(axes.flat, paths, titles, colours or ["black"] * len(paths)):
         ax.imshow(Preprocessing((160, 160)).pixels(p))
         ax.set_title(_escape_label(title), fontsize=8, color=colour)
     return fig

@@ -42,7 +42,7 @@ class _ListAnswers(_EvaluationScores):
     @property
     def answers(self) -> list:
         "The species each photo was answered with and the lowest of their probabilities: n pairs."
-        pairs = zip(self.predicted, self.probabilities, strict=True)
+        pairs = zip(self.predicted, self.probabilities)
         named = [(self._names(row) or "none", p[row == 1]) for row, p in pairs]
         return [(text, p.min() if len(p) else np.nan) for text, p in named]
 
@@ -50,7 +50,7 @@ class _ListAnswers(_EvaluationScores):
         row: np.ndarray,    # 0 or 1, shape (species,)
     ) -> str:               # names joined by `SEPARATOR`
         "The species of a row as one label."
-        return SEPARATOR.join(c for c, present in zip(self.classes, row, strict=True) if present)
+        return SEPARATOR.join(c for c, present in zip(self.classes, row) if present)
 
 # %% ../../nbs/evaluation/multilabel.ipynb #4f051661
 class _ListScores(_ListAnswers):

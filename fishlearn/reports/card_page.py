@@ -95,7 +95,7 @@ def _copy_values(
 ) -> dict | None:       # values of the template
     "Copies, and what leaks across each way to split."
     if not copies: return None
-    label = dict(zip(copies.table.path, copies.table.label, strict=True))
+    label = dict(zip(copies.table.path, copies.table.label))
     leaking = (report.worst(label) for report in leaks.values() if len(report.leaking))
     pairs = next(leaking, _select_pairs(copies.pairs, label))
     lines = [f"{name}: {line}" for name, report in leaks.items() for line in leaks_summary(report)]
