@@ -76,7 +76,8 @@ def check(
     from fishlearn.data.summary import photos_summary
     from fishlearn.files import _write_file
     from fishlearn.messages import logger
-    from fishlearn.reports.data_card import _warnings_of, audit_photos, data_card
+    from fishlearn.reports.card_page import _warnings_of
+    from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
     table = photo_table(photos, label, path_col, group_col or None, label_delim)
     logger.info(photos_summary(table))
