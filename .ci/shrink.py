@@ -7,14 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-COLOURS, QUALITY, WIDTH = 40, 55, 720
+COLOURS, QUALITY, WIDTH = 32, 50, 640
 
 
 def smaller(kind, data):
     "A picture in fewer bytes; the same if that fails to make it smaller."
     im, out = Image.open(io.BytesIO(data)), io.BytesIO()
-    if im.width > WIDTH and kind == "image/jpeg":
-        im = im.resize((WIDTH, round(im.height * WIDTH / im.width)), Image.Resampling.LANCZOS)
+    if im.width > WIDTH:
+        im = im.convert("RGB").resize((WIDTH, round(im.height * WIDTH / im.width)), Image.Resampling.LANCZOS)
     if kind == "image/png":
         im.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     else: im.convert("RGB").save(out, "JPEG", quality=QUALITY, optimize=True, progressive=True)

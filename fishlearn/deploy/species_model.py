@@ -151,7 +151,7 @@ def _holdout_evaluation(
     return evaluate_table(list(p), rows, model.classes, model.multilabel)
 
 def _evaluate_holdout(
-    model: _Evaluating,     # changed in place
+    model: _Scoring,        # changed in place
 ):
     "Give a model the scores of its held-out photos; one of several processes does it."
     from fishlearn.processes import _local_only
