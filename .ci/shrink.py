@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-COLOURS, QUALITY, WIDTH = 32, 50, 640
+COLOURS, QUALITY, WIDTH = 28, 45, 620
 
 
 def smaller(kind, data):

@@ -146,7 +146,7 @@ def _photo_store(
     return next(t.store for t in dls.train_ds.tls[0].tfms.fs if isinstance(t, _OpenPhoto))
 
 # %% ../../nbs/train/loaders.ipynb #c7d7e850
-_GREY_IMAGE = "grey image"      # path of the image that stands in for the training photos
+_GREY_IMAGE = "grey sheet"      # path of the image that stands in for the training photos
 
 def _remaining_photos(
     table: pd.DataFrame | None,     # photo table of the training
