@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 
-import torch
 from fastai.torch_core import num_distrib, rank_distrib
-from torch import distributed
 
+import torch
 from .errors import ArgumentError
+from torch import distributed
 
 # %% ../nbs/processes.ipynb #5ac52a19
 def is_distributed() -> bool:   # True if there is more than one process

@@ -2,10 +2,10 @@
 import pytest
 from safetensors.torch import save_file
 
-from fishlearn.deploy.species_model import SpeciesModel
 from fishlearn.core import train_species_model
-from fishlearn.samples.fish import sample_fish
+from fishlearn.deploy.species_model import SpeciesModel
 from fishlearn.models.backbones import create_body
+from fishlearn.samples.fish import sample_fish
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 "Callbacks in a Learner, against what they should compute."
-import pytest, torch
+import pytest
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from torch import nn
 
+import torch
 from fishlearn.callbacks.basic import KeepBest, ProgressiveResize, WeightAveraging
+from torch import nn
 
 
 def toy(**kwargs):

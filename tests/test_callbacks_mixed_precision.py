@@ -1,12 +1,13 @@
 "Mixed precision changes nothing in 32 bits, and leaves the network as it was."
-import pytest, torch
+import pytest
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from torch import nn
 
+import torch
 from fishlearn.callbacks.mixed_precision import AnyPrecision
+from torch import nn
 
 
 def toy(**kwargs):

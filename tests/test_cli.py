@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 from fastcore.docments import docments

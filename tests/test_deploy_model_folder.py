@@ -2,8 +2,8 @@
 import json
 
 import pytest
-import torch
 
+import torch
 from fishlearn.data.preprocessing import Preprocessing
 from fishlearn.deploy.model_folder import _load_files, _ModelFiles, _save_files
 from fishlearn.errors import ArgumentError, JobError
@@ -31,7 +31,7 @@ def test_not_a_model_folder(tmp_path):
 def test_cut_off_weights(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(JobError, match="copy the model folder again"): _load_files(folder).net
+    with pytest.raises(JobError, match="copy the model folder again"): assert _load_files(folder).net
 
 
 def test_newer_format(folder):

@@ -1,16 +1,32 @@
 "Names, sizes, bodies and heads of backbones."
-import pytest, torch
+import pytest
 from safetensors.torch import save_file
-from torch import nn
 from torchvision.models import get_model
 
+import torch
 from fishlearn.errors import ArgumentError
-from fishlearn.models.backbones import (DEFAULT_ARCH, _check_arch, _find_weights, _fixed_size, _image_size, _library,
-                                        _timm_body, _torchvision_body, _unwrap_names, arch_preprocessing, create_body,
-                                        create_head, create_net, fold_batchnorm, load_body, _normalisation,
-                                        pretrained_body)
+from fishlearn.models.backbones import (
+    DEFAULT_ARCH,
+    _check_arch,
+    _find_weights,
+    _fixed_size,
+    _image_size,
+    _library,
+    _normalisation,
+    _timm_body,
+    _torchvision_body,
+    _unwrap_names,
+    arch_preprocessing,
+    create_body,
+    create_head,
+    create_net,
+    fold_batchnorm,
+    load_body,
+    pretrained_body,
+)
 from fishlearn.models.fishresnet import FishResNet
 from fishlearn.models.weights import _packaged_weights, read_weights
+from torch import nn
 
 
 @pytest.mark.parametrize("arch, library", [

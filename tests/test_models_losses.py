@@ -3,7 +3,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
-import pytest, torch
+import pytest
 from fastai.layers import NoneReduce
 from fastai.losses import FocalLossFlat, LabelSmoothingCrossEntropyFlat
 from fastai.torch_core import TensorBase, TensorCategory
@@ -13,9 +13,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+import torch
 from fishlearn.errors import ArgumentError
-from fishlearn.models.losses import (LOSSES, LogitAdjustedLossFlat, WeightedLossFlat, _check_counts, class_weights,
-                                     species_loss)
+from fishlearn.models.losses import (
+    LOSSES,
+    LogitAdjustedLossFlat,
+    WeightedLossFlat,
+    _check_counts,
+    class_weights,
+    species_loss,
+)
 
 CASES = [(n, k, seed) for n, k in ((7, 2), (40, 5), (200, 30)) for seed in range(3)]
 cases = pytest.mark.parametrize("n, k, seed", CASES)
@@ -122,7 +129,7 @@ def test_what_fastai_expects(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_predictions_with_losses(name):
-    import fastai.callback.progress
+    import fastai.callback.progress  # noqa: F401
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
     from fastai.learner import Learner

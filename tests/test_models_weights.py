@@ -1,17 +1,29 @@
 "Weights from files, packages, caches and downloads: what is found, and what is refused."
-import hashlib, sys, threading
+import hashlib
+import sys
+import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
-import pytest, timm, torch
+import pytest
+import timm
 from safetensors.torch import save_file
-from torch import nn
 
+import torch
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.models import weights
-from fishlearn.models.weights import (_PACKAGES, _hub_weights, _no_weights, _packaged_weights, _reachable,
-                                      _torchvision_weights, _unwrap_state, read_weights)
+from fishlearn.models.weights import (
+    _PACKAGES,
+    _hub_weights,
+    _no_weights,
+    _packaged_weights,
+    _reachable,
+    _torchvision_weights,
+    _unwrap_state,
+    read_weights,
+)
+from torch import nn
 
 
 @pytest.fixture
@@ -62,6 +74,7 @@ def test_packaged_weights_fit_timm():
 @pytest.mark.parametrize("arch", ["tf_efficientnet_lite1", "tf_efficientnet_lite2"])
 def test_larger_packages_know_fish(arch):
     import numpy as np
+
     from fishlearn.samples.drawing import draw_photo
     from fishlearn.samples.species import SPECIES
     if (state := _packaged_weights(arch)) is None: pytest.skip(f"{_PACKAGES[arch]} is not installed")

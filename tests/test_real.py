@@ -1,17 +1,21 @@
 "The promises, held on real photos. They are not ours to publish: set FISHLEARN_DATA to the folder that holds them."
-import json, os, shutil, subprocess, sys
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fishlearn.splits.copies import find_copies
-from fishlearn.splits.copies_report import pair_scores
-from fishlearn.data.health import decode_all
-from fishlearn.splits.leaks import leak_report
 from fishlearn.data.folders import from_name_re
+from fishlearn.data.health import decode_all
 from fishlearn.data.photos import photo_table
 from fishlearn.data.tables import from_csv
+from fishlearn.splits.copies import find_copies
+from fishlearn.splits.copies_report import pair_scores
+from fishlearn.splits.leaks import leak_report
 from fishlearn.splits.split import cap_species, split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()

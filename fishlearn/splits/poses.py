@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
 from torch.nn import functional as F
+
+import torch
 
 # %% auto #0
 __all__ = []

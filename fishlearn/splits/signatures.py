@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch.nn import functional as F
+
+import torch
 
 # %% ../../nbs/splits/signatures.ipynb #58d1b3c9
 _SIDE = 128

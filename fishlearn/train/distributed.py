@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 
-import torch
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.data.load import DataLoader
@@ -20,11 +19,12 @@ from fastai.learner import Learner
 from fastai.torch_core import apply, get_model, maybe_gather, num_distrib, to_detach
 from fastcore.basics import noop
 from fastcore.foundation import L
-from torch import distributed
 from torch.nn.modules.batchnorm import _BatchNorm
 
+import torch
 from ..errors import ArgumentError
 from ..processes import _init_process_group, broadcast, is_main_process
+from torch import distributed
 
 # %% ../../nbs/train/distributed.ipynb #59022284
 try: from fastai.distributed import DistributedDL, DistributedTrainer

@@ -16,11 +16,10 @@ import pandas as pd
 
 from ..data.find import _is_folder
 from ..data.photos import photo_table
-from ..data.table import _split_names
-from ..data.tables import _rooted_path, read_table
 from ..data.preprocessing import Preprocessing
 from ..data.summary import _left_out_summary, photos_summary
-from ..data.table import _clean_path, _usable
+from ..data.table import _clean_path, _split_names, _usable
+from ..data.tables import _rooted_path, read_table
 from ..errors import ArgumentError, JobError
 from ..messages import logger
 from .config import SplitConfig
