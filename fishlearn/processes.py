@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from fastai.torch_core import num_distrib, rank_distrib
-
 import torch
-from .errors import ArgumentError
+from fastai.torch_core import num_distrib, rank_distrib
 from torch import distributed
+
+from .errors import ArgumentError
 
 # %% ../nbs/processes.ipynb #5ac52a19
 def is_distributed() -> bool:   # True if there is more than one process

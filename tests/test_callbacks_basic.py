@@ -1,13 +1,13 @@
 "Callbacks in a Learner, against what they should compute."
 import pytest
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-
-import torch
-from fishlearn.callbacks.basic import KeepBest, ProgressiveResize, WeightAveraging
 from torch import nn
+
+from fishlearn.callbacks.basic import KeepBest, ProgressiveResize, WeightAveraging
 
 
 def toy(**kwargs):

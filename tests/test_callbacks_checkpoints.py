@@ -3,17 +3,17 @@ from contextlib import contextmanager
 
 import fastai.callback.schedule  # noqa: F401
 import pytest
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from safetensors import safe_open
+from torch import nn
 
-import torch
 from fishlearn.callbacks.basic import EpochSeed, KeepBest, WeightAveraging
 from fishlearn.callbacks.checkpoints import Checkpoint, _epoch_table, _read_state, _write_state
 from fishlearn.errors import JobError
-from torch import nn
 
 STATE = dict(epoch=3, lr=[.1, 1e-5 / 3], weights={"1.bias": torch.arange(3.), "n": torch.tensor(7)}, none=None, rows=[[1, None], []])
 

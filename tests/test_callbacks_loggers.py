@@ -4,18 +4,18 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner, Recorder
 from fastai.metrics import accuracy
+from torch import nn
 
-import torch
 from fishlearn.callbacks.checkpoints import Checkpoint
 from fishlearn.callbacks.loggers import LOGGERS, loggers
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.train.stages import find_lr, fit_stage
-from torch import nn
 
 
 class Death(BaseException): pass

@@ -1,13 +1,13 @@
 "Mixed precision changes nothing in 32 bits, and leaves the network as it was."
 import pytest
+import torch
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-
-import torch
-from fishlearn.callbacks.mixed_precision import AnyPrecision
 from torch import nn
+
+from fishlearn.callbacks.mixed_precision import AnyPrecision
 
 
 def toy(**kwargs):

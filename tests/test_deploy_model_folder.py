@@ -2,8 +2,8 @@
 import json
 
 import pytest
-
 import torch
+
 from fishlearn.data.preprocessing import Preprocessing
 from fishlearn.deploy.model_folder import _load_files, _ModelFiles, _save_files
 from fishlearn.errors import ArgumentError, JobError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from torch import equal
 
 from fishlearn.samples.fish import sample_fish
-from torch import equal
 
 pytest.importorskip("accelerate")
 SCRIPT = Path(__file__).with_name("two_processes.py")

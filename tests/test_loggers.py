@@ -1,16 +1,16 @@
 "Loggers with the packages themselves, where they are installed."
 import pytest
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.metrics import accuracy
+from torch import nn
 
-import torch
 from fishlearn.callbacks.checkpoints import Checkpoint
 from fishlearn.callbacks.loggers import loggers
 from fishlearn.train.stages import fit_stage
-from torch import nn
 
 
 class Death(BaseException): pass

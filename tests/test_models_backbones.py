@@ -1,9 +1,10 @@
 "Names, sizes, bodies and heads of backbones."
 import pytest
+import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision.models import get_model
 
-import torch
 from fishlearn.errors import ArgumentError
 from fishlearn.models.backbones import (
     DEFAULT_ARCH,
@@ -26,7 +27,6 @@ from fishlearn.models.backbones import (
 )
 from fishlearn.models.fishresnet import FishResNet
 from fishlearn.models.weights import _packaged_weights, read_weights
-from torch import nn
 
 
 @pytest.mark.parametrize("arch, library", [

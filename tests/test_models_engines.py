@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 import pytest
-
 import torch
+
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.models.backbones import DEFAULT_ARCH, create_net
 from fishlearn.models.engines import graph_engine, onnx_engine, openvino_engine, torch_engine, write_graph

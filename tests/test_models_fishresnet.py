@@ -1,5 +1,6 @@
 "FishResNet: its variants, and a layer table that leaves a network as it was."
 import torch
+
 from fishlearn.models.fishresnet import FISHRESNETS, FishBody, FishResNet, layer_table
 
 

@@ -1,7 +1,7 @@
 "The choice of precision, layout and threads."
 import pytest
-
 import torch
+
 from fishlearn.models.backbones import DEFAULT_ARCH, create_body
 from fishlearn.models.hardware import ComputeConfig, _time_configs, autotune
 

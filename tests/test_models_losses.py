@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fastai.layers import NoneReduce
 from fastai.losses import FocalLossFlat, LabelSmoothingCrossEntropyFlat
 from fastai.torch_core import TensorBase, TensorCategory
@@ -13,7 +14,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-import torch
 from fishlearn.errors import ArgumentError
 from fishlearn.models.losses import (
     LOSSES,

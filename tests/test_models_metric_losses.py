@@ -5,14 +5,15 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.mixup import MixUp
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
+from torch import nn
 from torch.nn import functional as F
 
-import torch
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.models.backbones import create_head
 from fishlearn.models.losses import species_loss
@@ -28,7 +29,6 @@ from fishlearn.models.metric_losses import (
     nearest_centroid,
     nearest_neighbours,
 )
-from torch import nn
 
 pytest.importorskip("pytorch_metric_learning")
 

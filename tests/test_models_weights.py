@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import timm
-from safetensors.torch import save_file
-
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from fishlearn.errors import ArgumentError, JobError
 from fishlearn.models import weights
 from fishlearn.models.weights import (
@@ -23,7 +24,6 @@ from fishlearn.models.weights import (
     _unwrap_state,
     read_weights,
 )
-from torch import nn
 
 
 @pytest.fixture

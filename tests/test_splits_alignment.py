@@ -1,9 +1,9 @@
 "Two photos are aligned as OpenCV, which knows nothing of our method, aligns them."
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageEnhance
 
-import torch
 from fishlearn.data.preprocessing import _squish
 from fishlearn.samples.drawing import draw_photo
 from fishlearn.samples.species import SPECIES

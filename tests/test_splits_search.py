@@ -2,8 +2,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 import torch
+
 from fishlearn.splits.candidates import _nearest_pairs, _views
 from fishlearn.splits.search import _choose_threshold, _map_threads
 

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from fastai.callback.progress import ProgressCallback  # noqa: F401 (Learner.no_bar needs it)
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -13,7 +14,6 @@ from fastai.vision.core import PILImage, TensorImage
 from fastcore.test import test_close as assert_close
 from torchvision.transforms import v2
 
-import torch
 from fishlearn.data.folders import from_folder
 from fishlearn.errors import ArgumentError
 from fishlearn.samples.drawing import draw_photo

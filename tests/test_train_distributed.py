@@ -6,12 +6,13 @@ from collections import Counter
 from itertools import chain
 
 import pytest
+import torch
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from timm.layers import BatchNormAct2d
+from torch import nn
 
-import torch
 from fishlearn.train.distributed import (
     _ShardedDL,
     _ShardedValidDL,
@@ -19,7 +20,6 @@ from fishlearn.train.distributed import (
     _synced_batchnorm,
     distributed_training,
 )
-from torch import nn
 
 pytest.importorskip("accelerate")
 CPU = torch.device("cpu")

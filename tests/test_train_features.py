@@ -1,10 +1,10 @@
 "Features and heads: the same numbers in any batch, by any engine and from the cache; fits against scikit-learn."
 import numpy as np
 import pytest
+import torch
 from fastcore.test import test_close as assert_close
 from sklearn.linear_model import LogisticRegression
 
-import torch
 from fishlearn.cache import cache_table
 from fishlearn.data.folders import from_folder
 from fishlearn.errors import JobError

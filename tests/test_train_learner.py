@@ -1,8 +1,8 @@
 "The Learner: metrics and optimisers against their definitions, frozen layers and statistics."
 import numpy as np
 import pytest
-
 import torch
+
 from fishlearn.data.folders import from_folder
 from fishlearn.data.tables import from_csv
 from fishlearn.models.backbones import create_body, create_head

@@ -1,8 +1,8 @@
 "Recipes: their stages, what they promise, and which options they refuse."
 import pytest
+import torch
 from fastcore.basics import noop
 
-import torch
 from fishlearn.callbacks.basic import KeepBest
 from fishlearn.callbacks.checkpoints import Checkpoint
 from fishlearn.data.folders import from_folder

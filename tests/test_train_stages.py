@@ -3,10 +3,10 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 from fastai.callback.core import Callback
 from fastcore.basics import noop
 
-import torch
 from fishlearn.callbacks.basic import KeepBest, WeightAveraging
 from fishlearn.callbacks.checkpoints import Checkpoint
 from fishlearn.callbacks.mixed_precision import AnyPrecision

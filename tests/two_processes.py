@@ -5,11 +5,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import rank_distrib, set_seed
 from safetensors.torch import save_file
 
-import torch
 from fishlearn.callbacks.basic import KeepBest, WeightAveraging
 from fishlearn.callbacks.checkpoints import Checkpoint
 from fishlearn.callbacks.mixed_precision import AnyPrecision

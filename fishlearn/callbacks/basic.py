@@ -9,6 +9,7 @@ __all__ = ['MemoryFormat', 'EpochSeed', 'GradientClipValue', 'AccumulateGradient
            'ProgressiveResize']
 
 # %% ../../nbs/callbacks/basic.ipynb #f220bd8e
+import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.tracker import TrackerCallback
@@ -17,7 +18,6 @@ from fastai.torch_core import get_model, rank_distrib, set_seed
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-import torch
 from ..cache import _content_name
 
 # %% ../../nbs/callbacks/basic.ipynb #20647bbc

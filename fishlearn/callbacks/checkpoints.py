@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.torch_core import get_model, to_device
 from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-import torch
 from ..errors import JobError
 from ..messages import logger
 from ..processes import broadcast, is_main_process

@@ -10,13 +10,13 @@ __all__ = ['AnyPrecision']
 # %% ../../nbs/callbacks/mixed_precision.ipynb #1cbd91df
 from typing import Any
 
+import torch
 from fastai.callback.core import CancelFitException, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import to_float
 from fastcore.foundation import L
 from torch.amp import GradScaler
 
-import torch
 from ..errors import JobError
 from ..messages import logger
 from ..models.hardware import precision

@@ -147,9 +147,8 @@ class _FastaiInterpretation(_Pictures):
         dl,                 # a loader of the same photos in the same order
     ):                      # fastai `ClassificationInterpretation`
         "fastai's interpretation, from the predictions that are already there."
-        from fastai.interpret import ClassificationInterpretation
-
         import torch
+        from fastai.interpret import ClassificationInterpretation
         class Interpretation(ClassificationInterpretation):
             def confusion_matrix(interp): return self.confusion
         return Interpretation(learn, dl, torch.as_tensor(-np.log(self.true_probability)))

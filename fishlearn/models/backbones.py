@@ -15,15 +15,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import timm
+import torch
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-import torch
 from ..data.preprocessing import Preprocessing
 from ..data.reading import _sides
 from ..errors import ArgumentError
 from .fishresnet import FISHRESNETS, FishBody, _linear_head
 from .weights import _hub_weights, _packaged_weights, _torchvision_weights, read_weights
-from torch import nn
 
 # %% ../../nbs/models/backbones.ipynb #ba878892
 DEFAULT_ARCH = "tf_efficientnet_lite0"

@@ -42,6 +42,7 @@ def torch_engine(
 ):                      # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a PyTorch network."
     import torch
+
     from fishlearn.models.backbones import fold_batchnorm
     layout, lock = torch.channels_last, Lock()
     net = fold_batchnorm(net.eval().to(device, memory_format=layout))

@@ -9,7 +9,6 @@ __all__ = ['FISHRESNETS', 'conv_block', 'Residual', 'FishBody', 'FishResNet', 'l
 
 # %% ../../nbs/models/fishresnet.ipynb #3ab13d9e
 import pandas as pd
-
 import torch
 from torch import nn
 

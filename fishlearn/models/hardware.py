@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+
 from ..cache import _content_name, get, put
 
 # %% ../../nbs/models/hardware.ipynb #5b746e04

@@ -9,9 +9,9 @@ __all__ = ['LOSSES', 'class_weights', 'WeightedLossFlat', 'LogitAdjustedLossFlat
 
 # %% ../../nbs/models/losses.ipynb #f48760ef
 import numpy as np
+import torch
 from fastai.losses import CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat
 
-import torch
 from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/models/losses.ipynb #3cb97dd2

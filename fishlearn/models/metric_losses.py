@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.callback.core import Callback
 from fastai.callback.hook import hook_output
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import normalize
+from torch import nn
 from torch.nn import functional as F
 
-import torch
 from ..errors import ArgumentError, JobError, _check_option
-from torch import nn
 
 # %% ../../nbs/models/metric_losses.ipynb #61d21c62
 def _squared_distances(

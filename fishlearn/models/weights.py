@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import timm
+import torch
 from safetensors.torch import load_file
 
-import torch
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/models/weights.ipynb #b82ebd58

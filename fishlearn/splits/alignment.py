@@ -10,9 +10,9 @@ __all__ = []
 # %% ../../nbs/splits/alignment.ipynb #10b2730b
 from typing import NamedTuple
 
+import torch
 from torch.nn import functional as F
 
-import torch
 from .poses import _disc, _initial_pose, _Pairs, _sample_points, _transform_points, _within
 from .signatures import _blur
 

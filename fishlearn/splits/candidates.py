@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
-import torch
 from ..data.health import _check_space
 from ..messages import progress_bar
 from .signatures import _disc_reach, _greys, _perceptual_hashes, _spectra

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-
 import torch
+
 from .poses import _disc, _Pairs, _transform_points
 
 # %% ../../nbs/splits/changes.ipynb #f78dc913

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from torch.nn import functional as F
-
 import torch
+from torch.nn import functional as F
 
 # %% auto #0
 __all__ = []

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import loky
 import numpy as np
 import pandas as pd
+import torch
 from scipy.cluster.hierarchy import DisjointSet
 
-import torch
 from ..messages import progress_bar
 from .alignment import _align_pairs
 from .candidates import _nearest_pairs, _PictureStore

@@ -12,9 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from torch.nn import functional as F
-
 import torch
+from torch.nn import functional as F
 
 # %% ../../nbs/splits/signatures.ipynb #58d1b3c9
 _SIDE = 128

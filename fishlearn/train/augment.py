@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from fastai.callback.mixup import CutMix, MixHandler, MixUp
 from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.torch_core import no_random
@@ -23,7 +24,6 @@ from fastai.vision.core import PILImage, TensorImage
 from fasttransform import Pipeline, Transform
 from torchvision.transforms import v2
 
-import torch
 from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/train/augment.ipynb #0955e2c6

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.data.transforms import Normalize
 from fastai.learner import Learner
 from torch.nn import functional as F
 
-import torch
 from ..cache import _content_name, _weights_hash, get_many, put_many
 from ..callbacks.mixed_precision import _short_name
 from ..errors import JobError

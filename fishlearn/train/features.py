@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.learner import Learner
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +20,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 
-import torch
 from ..models.backbones import MirrorNet
 from .extraction import _feature_chunks, _four_views
 from .learner import _is_multilabel

@@ -14,6 +14,7 @@ from typing import Any
 import fastai.callback.progress  # noqa: F401 (fastai adds `no_bar` and progress bars)
 import fastai.callback.schedule  # noqa: F401 (fastai adds `fit_one_cycle` and `lr_find`)
 import numpy as np
+import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import MultiCategorize
@@ -27,7 +28,6 @@ from fastcore.foundation import L
 from sklearn.metrics import f1_score
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import torch
 from ..errors import _check_option
 from ..models.backbones import DEFAULT_ARCH, MirrorNet, create_body, create_head, pretrained_body
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.learner import Learner
 
-import torch
 from ..callbacks.basic import ProgressiveResize
 from ..errors import ArgumentError, _check_option
 from ..models.metric_losses import METRIC_LOSSES, _metric_term, embedding_scores

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.torch_core import set_seed
 
-import torch
 from ..cache import _content_name
 from ..callbacks.basic import AccumulateGradients, GradientClipValue, KeepBest, MemoryFormat, WeightAveraging
 from ..callbacks.checkpoints import Checkpoint

@@ -15,13 +15,13 @@ from functools import wraps
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.callback.schedule import LRFinder, ParamScheduler, valley
 from fastai.learner import Learner
 from fastai.torch_core import get_model
 from fastcore.foundation import L
 from safetensors.torch import save_file
 
-import torch
 from ..callbacks.basic import EpochSeed, KeepBest
 from ..callbacks.checkpoints import Checkpoint, _epoch_table
 from ..callbacks.mixed_precision import AnyPrecision, _check_finite
