@@ -80,10 +80,10 @@ class _Learning(_Predicting):
         if self.learner is None:
             from fishlearn.models.hardware import best_device
             from fishlearn.train.learner import wrap_learner
-            from fishlearn.train.loaders import _remaining_loaders
+            from fishlearn.train.loaders import _GREY_IMAGE, _remaining_loaders
             dls = _remaining_loaders(self.photos, self.preprocessing, self.classes, device=best_device(),
                                      multilabel=self.multilabel)
-            if dls.train.items.path.iloc[0] == "grey sheet":
+            if dls.train.items.path.iloc[0] == _GREY_IMAGE:
                 logger.warning("None of the training photos are here: this Learner can predict, not train.")
             self.learner = wrap_learner(self.net, dls)
         return self.learner
