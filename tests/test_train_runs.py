@@ -84,7 +84,7 @@ def test_metric_scores(fish, capsys):
 
 
 @pytest.mark.parametrize("config, sentence", [(TrainingConfig("metric"), "needs one species per photo"),
-                                              (TrainingConfig(balance="batches"), "write balance 'none'")])
+                                              (TrainingConfig(balance="batches"), "one species per photo")])
 def test_several_species(tmp_path, config, sentence):
     "Some options need one species per photo."
     sample_reef(tmp_path, photos=16, size=64)
@@ -94,7 +94,7 @@ def test_several_species(tmp_path, config, sentence):
 
 @pytest.mark.parametrize("options, sentence", [
     (dict(recipe="probe", epochs=3), "The recipe 'probe' has no epochs"), (dict(balance="batch"), "write one of: none, batches"),
-    (dict(augment="flip", flip=False), "flipped"), (dict(average=1), "such as 0.99"), (dict(dropout=1), "such as 0.2"),
+    (dict(augment="flip", flip=False), "flip"), (dict(average=1), "such as 0.99"), (dict(dropout=1), "such as 0.2"),
     (dict(bs=0), "bs must be above 0"), (dict(weights="gone.pth"), "There is no weights file gone.pth")])
 def test_refused_options(options, sentence):
     with pytest.raises(ArgumentError, match=sentence): TrainingConfig(**options)
