@@ -7,20 +7,46 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from check_code import FUNCTIONS, is_patched
+import typer
+from check_code import FUNCTIONS
 
 PAGE = Path("nbs/api.ipynb")
-INTRO = "# API at a glance\n\n> Every public name on one page, by package, with the first line of its documentation."
+INTRO = """# API at a glance
+
+> Every command and every public name on one page, package by package.
+
+Most work needs two names:
+
+```python
+from fishlearn.core import train_species_model, SpeciesModel
+```
+
+All others are imported from their module: `from fishlearn.data.photos import photo_table`. \
+Modules without public names are listed as well, so that this page shows where each thing is done. \
+[CONTRIBUTING](https://github.com/fishlearn/fishlearn/blob/main/CONTRIBUTING.md) says which package may import \
+from which, and where new code goes. \
+To learn fishlearn step by step, start with the [tutorials](tutorials/studies.ipynb)."""
+COMMON_OPTIONS = "Every command also takes `--quiet` (`-q`), `--verbose` (`-v`) and `--help`.\n"
 NOTEBOOK = re.compile(r"File to edit: (?:\.\./)+nbs/(\S+)\.$", re.M)
-WIDTH = dict(signature=64, default=16)
-UNTYPED = ("_", "before_", "after_")  # private, or called by fastai
+LONGEST = 48  # of a default or a constant; longer ones are left out
+UNTYPED = ("_", "before_", "after_", "forward", "state_dict", "load_state_dict")  # called by fastai and PyTorch
 ORDER = ("core cli commands deploy evaluation reports data splits train models callbacks samples bench "
          "messages errors cache processes files").split()  # what a user needs first comes first
+HEAD = ["| name | call | what it does |", "|---|---|---|"]
 
 
-def shorten(text, width):
-    "A text that is not too long and has no bar, which would end a cell of a table."
-    return text if len(text) <= width and "|" not in text else "…"
+def cell(text):
+    "A text that doesn't end a cell of a table."
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+def default(node):
+    "The default of a parameter or a field, as one would write it."
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "field":
+        given = {k.arg: k.value for k in node.keywords}
+        return "{}" if "default_factory" in given else ast.unparse(given["default"])
+    text = ast.unparse(node)
+    return text if len(text) <= LONGEST else "…"
 
 
 def parameters(function):
@@ -29,7 +55,7 @@ def parameters(function):
     plain = args.posonlyargs + args.args
     given = [None] * (len(plain) - len(args.defaults)) + args.defaults
     star = [f"*{args.vararg.arg}"] if args.vararg else ["*"] * bool(args.kwonlyargs)
-    written = lambda a, v: a.arg if v is None else f"{a.arg}={shorten(ast.unparse(v), WIDTH['default'])}"
+    written = lambda a, v: a.arg if v is None else f"{a.arg}={default(v)}"
     both = [written(a, v) for a, v in zip(plain, given) if a.arg not in ("self", "cls")]
     rest = [written(a, v) for a, v in zip(args.kwonlyargs, args.kw_defaults)]
     return both + star + rest + ([f"**{args.kwarg.arg}"] if args.kwarg else [])
@@ -42,51 +68,63 @@ def classes():
     return {n.name: n for tree in trees for n in tree.body if isinstance(n, ast.ClassDef)}
 
 
-def parents(node):
-    "The private classes that a class is made of, the first one first."
-    names = [ast.unparse(b) for b in node.bases]
-    own = [classes()[name] for name in names if name.startswith("_") and name in classes()]
-    return [p for parent in own for p in (*parents(parent), parent)]
+def bases(node):
+    "The classes that a class is made of, itself last."
+    own = [classes()[name] for name in map(ast.unparse, node.bases) if name in classes()]
+    return [*(p for parent in own for p in bases(parent)), node]
 
 
-def fields(node):
-    "Arguments that make an object of a class."
-    for part in (node, *reversed(parents(node))):
-        for own in part.body:
-            if isinstance(own, FUNCTIONS) and own.name == "__init__": return parameters(own)
-    parts = [p for p in (*parents(node), node) if any("dataclass" in ast.unparse(d) for d in p.decorator_list)]
-    own = [f for p in parts for f in p.body if isinstance(f, ast.AnnAssign)]
-    written = [f.target.id + (f"={shorten(ast.unparse(f.value), WIDTH['default'])}" if f.value else "") for f in own]
-    return written if parts else None
+def call(node):
+    "How an object of a class is made: its arguments, or the class it is like."
+    parts = bases(node)
+    inits = [n for part in parts for n in part.body if isinstance(n, FUNCTIONS) and n.name == "__init__"]
+    if inits: return call_of(parameters(inits[-1]))
+    outer = [name for part in parts for name in map(ast.unparse, part.bases) if name not in classes()]
+    if "Exception" in outer: return "exception"
+    fields = {f.target.id: f.value for part in parts for f in part.body if isinstance(f, ast.AnnAssign)}
+    if fields: return call_of([name + (f"={default(v)}" if v else "") for name, v in fields.items()])
+    return f"as `{outer[-1]}`" if outer else call_of([])
 
 
-def signature(words):
-    "Parameters in brackets; the last ones are left out where there are too many."
-    if words is None: return ""
-    kept = list(words)
-    while len(", ".join(kept)) > WIDTH["signature"]: kept.pop()
-    return f"`({', '.join(kept + ['…'] * (len(kept) < len(words)))})`"
+def call_of(words):
+    "Parameters in brackets."
+    return f"`({', '.join(words)})`"
 
 
-def row(name, words, node):
+def row(name, call, says):
     "A line of a table; nbdev makes a link of the name."
-    says = (ast.get_docstring(node) or "").split("\n")[0].replace("|", r"\|")
-    return f"| `{name}` | {signature(words)} | {says} |"
+    return f"| `{name}` | {cell(call)} | {cell(says)} |"
 
 
-def patched_class(node):
-    "The class that fastcore's @patch adds a function to."
-    first = node.args.args[:1]
-    return ast.unparse(first[0].annotation) if is_patched(node) and first and first[0].annotation else None
+def says(node):
+    "The first line of a docstring."
+    return (ast.get_docstring(node) or "").split("\n")[0]
 
 
-def methods(owner, tree):
+def methods(owner):
     "Rows of the methods of a class that somebody types and that say what they do."
-    own = [n for part in (*parents(owner), owner) for n in part.body if isinstance(n, FUNCTIONS)]
-    patched = [n for n in tree.body if isinstance(n, FUNCTIONS) and patched_class(n) == owner.name]
-    public = [n for n in own + patched if not n.name.startswith(UNTYPED) and ast.get_docstring(n)]
-    words = lambda n: None if any("prop" in ast.unparse(d) for d in n.decorator_list) else parameters(n)
-    return [row(f"{owner.name}.{n.name}", words(n), n) for n in public]
+    own = {n.name: n for part in bases(owner) for n in part.body if isinstance(n, FUNCTIONS)}
+    for name, n in own.items():
+        if name.startswith(UNTYPED) or not says(n): continue
+        is_property = any("prop" in ast.unparse(d) for d in n.decorator_list)
+        yield row(f"{owner.name}.{name}", "property" if is_property else call_of(parameters(n)), says(n))
+
+
+def constant(node, lines):
+    "A constant: its value, or the names in it, and the comment behind it."
+    value, comment = node.value, lines[node.lineno - 1].partition("  # ")[2]
+    keys = [k.arg for k in getattr(value, "keywords", [])]
+    return ", ".join(f"`{k}`" for k in keys) or f"`{default(value)}`", comment[:1].upper() + comment[1:]
+
+
+def rows(node, names, page, lines):
+    "Rows of what one statement of a module defines for everybody."
+    if isinstance(node, ast.Assign):
+        targets = [t.id for t in node.targets if isinstance(t, ast.Name) and t.id in names]
+        return ["| [`{}`]({}) | {} | {} |".format(n, page, *map(cell, constant(node, lines))) for n in targets]
+    if getattr(node, "name", None) not in names: return []
+    if isinstance(node, ast.ClassDef): return [row(node.name, call(node), says(node)), *methods(node)]
+    return [row(node.name, call_of(parameters(node)), says(node))]
 
 
 def public_names(tree):
@@ -95,27 +133,13 @@ def public_names(tree):
     return ast.literal_eval(given[0]) if given else []
 
 
-def rows(node, tree, names, page):
-    "Rows of what one statement of a module defines for everybody."
-    if isinstance(node, ast.ClassDef) and node.name in names:
-        return [row(node.name, fields(node), node), *methods(node, tree)]
-    if isinstance(node, FUNCTIONS) and node.name in names and not patched_class(node):
-        return [row(node.name, parameters(node), node)]
-    if not isinstance(node, ast.Assign): return []
-    value = shorten(ast.unparse(node.value), WIDTH["signature"])
-    targets = [t.id for t in node.targets if isinstance(t, ast.Name) and t.id in names]
-    return [f"| [`{name}`]({page}) | `{value}` | |" for name in targets]
-
-
 def module_rows(file):
-    "The rows of a module, below one that names its page; none without public names."
+    "A row that names a module's page, and the rows of its public names."
     text = file.read_text(encoding="utf-8")
     tree, page = ast.parse(text), NOTEBOOK.search(text)
-    if not page: return []
-    names = public_names(tree)
-    found = [line for node in tree.body for line in rows(node, tree, names, page[1])]
-    says = (ast.get_docstring(tree) or "").split("\n")[0].replace("|", r"\|")
-    return [f"| [**{file.stem}**]({page[1]}) | | *{says}* |", *found] if found else []
+    names = [] if package(file) in ("fishlearn.commands", "fishlearn.cli") else public_names(tree)
+    found = [line for node in tree.body for line in rows(node, names, page[1], text.splitlines())]
+    return [f"| [**{file.stem}**]({page[1]}) | | *{cell(says(tree))}* |", *found]
 
 
 def package(file):
@@ -129,13 +153,23 @@ def place(file):
     return ORDER.index(name) if name in ORDER else len(ORDER), package(file), file.stem
 
 
+def command_rows():
+    "A row for each command of the program."
+    from fishlearn.cli import app
+    for name, command in typer.main.get_command(app).commands.items():
+        shown = [p for p in command.params if not getattr(p, "hidden", False)]
+        words = [p.name.upper() if p.param_type_name == "argument" else "/".join(p.opts[:1] + p.secondary_opts)
+                 for p in shown]
+        yield row(f"fishlearn {name}", f"`{' '.join(words)}`", command.help)
+
+
 def page_cells():
     "The texts of the page: an introduction, and a table for each package."
-    files = sorted(Path("fishlearn").rglob("[!_]*.py"), key=place)
+    files = sorted((f for f in Path("fishlearn").rglob("[!_]*.py")), key=place)
     yield INTRO
+    yield "\n".join(["## Commands\n", COMMON_OPTIONS, *HEAD, *command_rows()])
     for name, group in groupby(files, package):
-        if table := [line for f in group for line in module_rows(f)]:
-            yield "\n".join([f"## {name}\n", "| name | call | what it does |", "|---|---|---|", *table])
+        yield "\n".join([f"## {name}\n", *HEAD, *(line for f in group for line in module_rows(f))])
 
 
 def notebook(texts):

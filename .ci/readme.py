@@ -8,7 +8,8 @@ from nbdev.config import get_config, nbpath2html
 from traitlets.config import Config
 
 IMAGES = "nbs/images"
-ALT = dict(jpg="nine drawn fish", png="the same models, judged on a random and on an honest split")
+ALT = dict(jpg="nine synthetic fish, one of each species",
+           png="accuracy of the same models on a random and on an honest split")
 
 
 def exporter():

@@ -1,4 +1,4 @@
-"""`fishlearn …`: check, train, evaluate, predict, and the same results as in Python.
+"""The program `fishlearn`: check, train, evaluate and predict, with the same results as in Python.
 
 Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 

@@ -1,4 +1,4 @@
-"""`train_species_model`: photos in, an honestly evaluated classifier out, and a folder to share.
+"""`train_species_model`: from photos to a classifier, evaluated on photos that it has never seen, not even as copies.
 
 Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 
@@ -46,7 +46,7 @@ def train_species_model(
     training_config: TrainingConfig | None = None,  # how to train; keywords win over it
     **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`
 ) -> SpeciesModel:
-    "Train and evaluate a model on photos."
+    "Train a classifier on photos and evaluate it on held-out ones; `run` and `resume` continue a training."
     from fishlearn.models.backbones import DEFAULT_ARCH, _image_size, arch_preprocessing
     from fishlearn.processes import is_main_process, main_process_first
     from fishlearn.train.prepare import prepare_photos

@@ -1,4 +1,4 @@
-"""Two kinds of error, each explained in one sentence.
+"""The two exceptions of fishlearn, each explained in one sentence: a job that failed, or wrong arguments.
 
 Docs: https://fishlearn.github.io/fishlearn/errors.html.md"""
 

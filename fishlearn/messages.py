@@ -36,7 +36,7 @@ def _make_logger() -> logging.Logger:
         log.propagate = False
     return log
 
-logger = _make_logger()
+logger = _make_logger()  # the `logging.Logger` of all messages, named `fishlearn`
 
 # %% ../nbs/messages.ipynb #4f462068
 _LEVELS = dict(quiet=logging.WARNING, normal=logging.INFO, verbose=logging.DEBUG)
@@ -44,7 +44,7 @@ _LEVELS = dict(quiet=logging.WARNING, normal=logging.INFO, verbose=logging.DEBUG
 def set_verbosity(
     level: str = "normal",      # `quiet` (warnings only), `normal` or `verbose` (details as well)
 ) -> None:
-    "Choose which messages are shown."
+    "Choose what is shown: `quiet` (warnings, no progress bars), `normal` or `verbose`, as with `-q` and `-v`."
     logger.setLevel(_LEVELS[_check_option(level, _LEVELS, "verbosity")])
 
 # %% ../nbs/messages.ipynb #7b90bce5

@@ -59,8 +59,8 @@ def test_history_without_epochs(): assert len(_epoch_table("head", ["train_loss"
 
 
 def test_once_without_resume(tmp_path):
-    Checkpoint(tmp_path).once("lr", lambda: .003)
-    assert Checkpoint(tmp_path).once("lr", lambda: .5) == .5
+    Checkpoint(tmp_path)._once("lr", lambda: .003)
+    assert Checkpoint(tmp_path)._once("lr", lambda: .5) == .5
 
 
 class Death(BaseException): pass
@@ -89,7 +89,7 @@ def toy(checkpoint):
 def run(folder, resume=False, killed=None):
     "Train six epochs of one cycle, killed and resumed if asked; returns weights and history."
     learn = toy(Checkpoint(folder, resume))
-    learn.checkpoint.begin("all")
+    learn.checkpoint._begin_stage("all")
     try:
         with learn.no_logging(): learn.fit_one_cycle(6, .05, cbs=None if killed is None else Killer(killed))
     except Death: return run(folder, resume=True)

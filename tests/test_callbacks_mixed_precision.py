@@ -59,7 +59,7 @@ def test_infinite_gradients_cost_their_batch():
 def test_state():
     learn = toy(cbs=AnyPrecision(torch.bfloat16))
     learn.any_precision.net = learn.model
-    learn.scaler = learn.any_precision.new_scaler()
+    learn.scaler = learn.any_precision._new_scaler()
     state = learn.any_precision.state_dict()
     assert state["dtype"] == "bfloat16" and set(state) == {"dtype", "scaler"}
     learn.any_precision.load_state_dict(state | dict(dtype="float32"))

@@ -46,7 +46,7 @@ def test_the_chart_counts_what_the_sentences_count(fish):
     copies = data_card(fish).copies
     copies.compared.loc[len(copies.compared)] = [.99, "another frame"]  # alike, but never accepted
     shown = _accepted_pairs(copies).compared
-    assert (shown.similarity.astype(float) >= copies.line).sum() == len(copies.pairs)
+    assert (shown.similarity.astype(float) >= copies.threshold).sum() == len(copies.pairs)
 
 
 def test_paths_alone_may_break_anywhere(fish):

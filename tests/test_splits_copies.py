@@ -71,9 +71,9 @@ def test_wrong_results_are_not_used(kept):
 def test_cached_result_is_used(photos, found, monkeypatch):
     name = _content_name("copies", _METHOD, "128", *_content_hashes(photos.assign(status="ok")))
     kept = get(name)
-    assert _is_valid_result(kept, len(photos)) and kept["line"] == found.line
+    assert _is_valid_result(kept, len(photos)) and kept["line"] == found.threshold
     monkeypatch.setattr("fishlearn.splits.copies.get", lambda asked: kept | dict(line=.81) if asked == name else None)
-    assert find_copies(photos).line == .81
+    assert find_copies(photos).threshold == .81
 
 
 def test_copies_with_two_labels_are_named(found):

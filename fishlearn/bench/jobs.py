@@ -1,4 +1,4 @@
-"""From files to an evaluated model: a second run, the accuracy of plain fastai, and growth with photos.
+"""Measure whole jobs, from files to an evaluated model: a second run, plain fastai, and more photos.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/jobs.html.md"""
 

@@ -170,9 +170,10 @@ def _bench_start(
         return [c for w in commands for c in _compare_all(f"fishlearn {w[0]}", program(w), [contender])]
 
 # %% ../../nbs/bench/measure.ipynb #cb303931
-BENCHES = dict(start=_bench_start, reading=lambda table, arch: _bench_reading(table), epoch=_bench_epoch,
-               predict=_bench_predict, again=_bench_again, accuracy=_bench_accuracy,
-               growth=lambda table, arch: _bench_growth(table))
+BENCHES = dict(  # name → measurement
+    start=_bench_start, reading=lambda table, arch: _bench_reading(table), epoch=_bench_epoch,
+    predict=_bench_predict, again=_bench_again, accuracy=_bench_accuracy,
+    growth=lambda table, arch: _bench_growth(table))
 
 # %% ../../nbs/bench/measure.ipynb #51f9373b
 def run_benches(

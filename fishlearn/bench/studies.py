@@ -23,7 +23,7 @@ def study_row(
     e: Evaluation,          # on those photos
     seconds: float,         # from files to the evaluation
 ) -> dict:                  # `what`, `split`, `n`, `accuracy`, `low`, `high`, `macro_f1`, `minutes`
-    "The scores of one training."
+    "The scores of one model of a study, as a row."
     m = e.metrics()
     low, high = m["accuracy_ci"]
     return dict(what=what, split=split, n=m["n"], accuracy=m["accuracy"], low=low, high=high,

@@ -1,4 +1,4 @@
-"""Two functions are timed in alternation, and the result is a ratio with its range.
+"""Time two functions in alternation; the result is a ratio with its range.
 
 Docs: https://fishlearn.github.io/fishlearn/bench/timing.html.md"""
 
@@ -18,7 +18,7 @@ import pandas as pd
 # %% ../../nbs/bench/timing.ipynb #b9f9b87c
 @dataclass
 class Comparison:
-    "Two ways of doing the same work."
+    "How long two ways of doing the same work take."
     what: str           # the work
     against: str        # the other way
     ours: float         # median of the turns, seconds

@@ -33,7 +33,7 @@ class MemoryFormat(Callback):
 
 # %% ../../nbs/callbacks/basic.ipynb #58d2e300
 class EpochSeed(Callback):
-    "Give every epoch random numbers of its own."
+    "Seed every epoch, so that a resumed training repeats it exactly."
     order = -9
     def __init__(self,
         seed: int,      # of the training
@@ -56,10 +56,10 @@ class GradientClipValue(Callback):
     "Clip every element of the gradients."
     order = MixedPrecision.order + 1
     def __init__(self,
-        most: float = .1,   # largest absolute value of an element
-    ): self.most = most
+        max_value: float = .1,  # largest absolute value of an element
+    ): self.max_value = max_value
 
-    def before_step(self): torch.nn.utils.clip_grad_value_(self.learn.model.parameters(), self.most)
+    def before_step(self): torch.nn.utils.clip_grad_value_(self.learn.model.parameters(), self.max_value)
 
 # %% ../../nbs/callbacks/basic.ipynb #93d3fbb9
 class AccumulateGradients(GradientAccumulation):
@@ -111,7 +111,7 @@ class WeightAveraging(Callback):
 
 # %% ../../nbs/callbacks/basic.ipynb #de9311ec
 class KeepBest(TrackerCallback):
-    "Keep the weights of the best epoch; stop if nothing improves."
+    "Keep the weights of the best epoch, with early stopping after `patience` epochs."
     order = 65
     def __init__(self,
         monitor: str = "macro_f1",      # a metric, or `valid_loss`

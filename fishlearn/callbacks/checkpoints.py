@@ -1,4 +1,4 @@
-"""Save everything a training needs to continue, in one file that is written completely or not at all.
+"""Checkpoints: everything a training needs to continue, in one file that is written completely or not at all.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/checkpoints.html.md"""
 
@@ -104,7 +104,7 @@ class _SavedState(Callback):
         self.state = broadcast(state)
         self.loaded = self.state["model"] is None
 
-    def write(self):
+    def _write(self):
         "Write the state, if there is a folder and this is the main process."
         if self.file is None or not is_main_process(): return
         try:
@@ -128,30 +128,30 @@ class _SavedState(Callback):
 # %% ../../nbs/callbacks/checkpoints.ipynb #68c555c6
 class _FoundValues(_SavedState):
     "Keeps values that are determined once per training."
-    def once(self,
+    def _once(self,
         name: str,          # name of the value
         find: Callable,     # function that determines it: a number, a text, or a list of them
     ) -> Any:               # the value, determined now or before the training was interrupted
         "Determine a value once per training."
         if name not in self.state["found"]:
             self.state["found"][name] = broadcast(find())
-            self.write()
+            self._write()
         return self.state["found"][name]
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
 class _ResumedStage(_FoundValues):
     "Continues a stage where it was interrupted."
-    def load(self):
+    def _load(self):
         "Load the weights from the state, unless a stage has already started."
         if self.loaded: return
         net = get_model(self.learn.model)
         net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
 
-    def begin(self,
+    def _begin_stage(self,
         stage: str,     # name of the stage
     ):
         "Start a stage, or continue it where it was interrupted."
-        self.load()
+        self._load()
         self.loaded = True
         if self.state["now"].get("stage") == stage: return
         self.state["now"] = dict(stage=stage, rows=[], opt=None, smooth=None, cbs={})
@@ -184,7 +184,7 @@ def _writes_state(
 
 class Checkpoint(_ResumedStage):
     "Save the state of a training after every epoch, and continue from it."
-    def keep_rates(self):
+    def _keep_rates(self):
         "Save the learning rate at each step of this stage."
         lrs = torch.tensor(self.learn.recorder.lrs, dtype=torch.float64)
         self.state["lrs"][self.state["now"]["stage"]] = lrs
@@ -199,17 +199,17 @@ class Checkpoint(_ResumedStage):
         self.state["now"] |= dict(rows=rows, names=names, opt=learn.opt.state_dict(),
                                   smooth=[smooth.val, smooth.count], cbs=states)
         self.state["model"] = get_model(learn.model).state_dict()
-        self.keep_rates()
-        self.write()
+        self._keep_rates()
+        self._write()
 
     def after_fit(self):
         "Save the learning rates, also of a stage that ended early."
-        if not hasattr(self.learn, "lr_finder"): self.keep_rates()
+        if not hasattr(self.learn, "lr_finder"): self._keep_rates()
 
-    def end(self,
+    def _end_stage(self,
         history: pd.DataFrame,      # of the stage
     ):
         "Record that a stage is finished, with its weights."
         self.state["done"][self.state["now"]["stage"]] = history.to_dict("list")
         self.state |= dict(now={}, model=get_model(self.learn.model).state_dict())
-        self.write()
+        self._write()

@@ -1,4 +1,4 @@
-"""Watch a training while it runs, and keep many trainings in one place.
+"""Send losses and metrics to TensorBoard, Weights & Biases or MLflow while a training runs.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/loggers.html.md"""
 
@@ -156,13 +156,13 @@ class _MlflowLogger(_ScalarLogger):
         if self.ours: self.client.set_terminated(self.run_id)
 
 # %% ../../nbs/callbacks/loggers.ipynb #7bdd68b0
-LOGGERS = dict(tensorboard=_tensorboard_logger, wandb=_WandbLogger, mlflow=_MlflowLogger)
+LOGGERS = dict(tensorboard=_tensorboard_logger, wandb=_WandbLogger, mlflow=_MlflowLogger)  # name → logger
 
 def loggers(
     name,           # a key of `LOGGERS`, a list of several, or None
     folder=None,    # of the training
 ) -> list:          # fastai callbacks
-    "Loggers by name, for the `cbs` of a training."
+    "Make loggers by name: `tensorboard`, `wandb`, `mlflow`."
     names = [_check_option(n, LOGGERS, "logger") for n in L(name)]
     if names and folder is None:
         raise ArgumentError(f"The logger {names[0]!r} needs a folder to write to; name one with run=.")

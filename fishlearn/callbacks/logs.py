@@ -1,4 +1,4 @@
-"""Plot the history of a training, and compare several trainings.
+"""The history of a training run: read it, plot it, and compare several runs.
 
 Docs: https://fishlearn.github.io/fishlearn/callbacks/logs.html.md"""
 
@@ -28,7 +28,7 @@ def _metric_names(
 def read_history(
     source,             # a table, a `history.csv`, or a folder that contains one
 ) -> pd.DataFrame:      # one row per epoch: `stage`, and numeric columns
-    "Read a history."
+    "Read the history of a training run."
     try:
         file = source if isinstance(source, pd.DataFrame) else Path(source)
         if isinstance(file, Path) and file.is_dir(): file = file / "history.csv"
@@ -125,7 +125,7 @@ def plot_history(
     history,        # a table, a `history.csv`, or a folder that contains one
     lrs=None,       # learning rate at each step: stage → rates, or the rates of the last stage
 ):                  # matplotlib figure
-    "Plot losses, metrics and learning rate over all stages of a training."
+    "Plot losses, metrics and learning rate over all stages of a training run."
     import matplotlib.pyplot as plt
     table = read_history(history)
     spans, names = _stage_spans(table), _metric_names(table)
@@ -159,13 +159,13 @@ def _common_metric(
 
 def compare_runs(
     runs: dict,                 # name → a table, a `history.csv`, or a run or model folder
-    figure: str | None = None,  # metric to compare; default `macro_f1`, else `valid_loss`, else `train_loss`
+    metric: str | None = None,  # to compare; default `macro_f1`, else `valid_loss`, else `train_loss`
 ):                              # matplotlib figure
-    "Plot one metric of several trainings over their epochs."
+    "Plot one metric of several training runs over their epochs."
     import matplotlib.pyplot as plt
     if not runs: raise ArgumentError("There are no runs to compare; give a dict of names and histories.")
     tables = {name: read_history(run) for name, run in runs.items()}
-    metric = _common_metric(tables, figure)
+    metric = _common_metric(tables, metric)
     fig = plt.Figure(figsize=(7, 3.2), layout="constrained")
     ax = fig.subplots()
     for i, (name, table) in enumerate(tables.items()):

@@ -43,19 +43,19 @@ class _Autocast(MixedPrecision):
         def run(*xs):
             with precision(self.dtype, device): return to_float(forward(*xs))
         self.net.forward = run
-        self.learn.scaler = self.new_scaler()
+        self.learn.scaler = self._new_scaler()
 
     def before_batch(self):
         saves = self.training and self.dtype != torch.float32
         self.means = [b.clone() for b in self.net.buffers()] if saves else []
 
-    def after_fit(self): self.release()
+    def after_fit(self): self._release()
 
-    def new_scaler(self) -> GradScaler:
+    def _new_scaler(self) -> GradScaler:
         "A gradient scaler, which is active for float16 only."
         return GradScaler(next(self.net.parameters()).device.type, enabled=self.dtype == torch.float16)
 
-    def release(self):
+    def _release(self):
         "Restore the network's own `forward`."
         if self.net is not None: vars(self.net).pop("forward", None)
         self.net = None
@@ -70,7 +70,7 @@ def _not_finite(
 class _FiniteOutputs(_Autocast):
     "Computes outputs that are not finite again in 32 bits."
     @property
-    def watching(self) -> bool:
+    def _watching(self) -> bool:
         "Whether numbers have to be finite; a search for the learning rate ends with one that is not."
         return self.training and not hasattr(self.learn, "lr_finder")
 
@@ -81,7 +81,7 @@ class _FiniteOutputs(_Autocast):
                         "continuing in 32 bits from the last good step")
         for b, was in zip(self.net.buffers(), self.means, strict=True): b.copy_(was)
         self.dtype = torch.float32
-        self.learn.scaler = self.new_scaler()
+        self.learn.scaler = self._new_scaler()
 
     def _give_up(self):
         "Stop training; the caller raises the error."
@@ -89,13 +89,13 @@ class _FiniteOutputs(_Autocast):
         raise CancelFitException
 
     def after_pred(self):
-        if not self.watching or self.dtype == torch.float32: return
+        if not self._watching or self.dtype == torch.float32: return
         if not _any_process(_not_finite(self.learn.pred)): return
         self._widen()
         self.learn.pred = self.learn.model(*self.xb)
 
     def after_loss(self):
-        if self.watching and _any_process(_not_finite(self.learn.loss_grad)): self._give_up()
+        if self._watching and _any_process(_not_finite(self.learn.loss_grad)): self._give_up()
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #b9e74342
 def _finite_gradients(
@@ -106,10 +106,10 @@ def _finite_gradients(
     return bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
 
 class AnyPrecision(_FiniteOutputs):
-    "fastai's mixed precision for any device, which switches to 32 bits if a number overflows."
+    "Mixed precision on any device, with a switch to 32 bits if a number overflows."
     def before_step(self):
         if self.learn.scaler.is_enabled(): super().before_step()
-        if not self.watching or not _any_process(not _finite_gradients(self.net)): return
+        if not self._watching or not _any_process(not _finite_gradients(self.net)): return
         if self.dtype == torch.float32: self._give_up()
         self._widen()
         raise CancelStepException
@@ -123,7 +123,7 @@ class AnyPrecision(_FiniteOutputs):
     ):
         "Restore a saved state."
         self.dtype = getattr(torch, state["dtype"])
-        self.learn.scaler = self.new_scaler()
+        self.learn.scaler = self._new_scaler()
         self.learn.scaler.load_state_dict(state["scaler"])
 
 # %% ../../nbs/callbacks/mixed_precision.ipynb #24cff127

@@ -1,4 +1,4 @@
-"""Look at photos before training: counts, broken files, copies and leaks. Trains nothing.
+"""`fishlearn check`: counts, broken files, copies and leaks, before anything is trained.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/check.html.md"""
 

@@ -1,4 +1,4 @@
-"""Identify the species in photos, and measure a model on photos whose species is known.
+"""`fishlearn predict` and `fishlearn evaluate`: identify photos, and evaluate a model on photos whose species is known.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/predict.html.md"""
 
@@ -38,7 +38,7 @@ def evaluate(
     label_delim: _LabelDelim = None,
     json_file: _Json = None,
 ):
-    "Measure a model on photos whose species is known."
+    "Evaluate a model on photos whose species is known."
     from fishlearn.files import _check_file, _write_file
     _check_file(json_file)
     from fishlearn.deploy.species_model import SpeciesModel

@@ -1,4 +1,4 @@
-"""Show or clear what is kept between runs, and measure how fast fishlearn is on this machine.
+"""`fishlearn cache` and `fishlearn bench`: what is kept between runs, and how fast fishlearn is on this machine.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/tools.html.md"""
 
@@ -21,7 +21,7 @@ from .common import _app, _Json, _label_argument, _LabelCol, _LabelRe, _PathCol,
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Delete everything; it costs time, never a result.")] = False,
 ):
-    "Show what was decoded and computed and is kept, or clear it."
+    "Show or clear the decoded photos and features that are kept between runs."
     from fishlearn.cache import cache_folder, cache_limit, cache_table
     from fishlearn.cache import clear as clear_cache
     if clear: clear_cache()

@@ -1,4 +1,4 @@
-"""Train a model on photos and save it, from the command line.
+"""`fishlearn train` and `fishlearn demo`: train a model on photos and save it.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 

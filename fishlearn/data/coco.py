@@ -137,7 +137,7 @@ def from_coco(
     background: bool = True,    # keep the surroundings of the animal? False makes them white where there is an outline
     min_side: int = 16,         # boxes with a shorter side are left out, px
 ) -> pd.DataFrame:              # the photo table, one row per annotation
-    "Make the photo table from a COCO file."
+    "Make the photo table from a COCO file, one row per box."
     coco = _read_coco(file)
     photos = _named_photos(coco, file)
     root = Path(images) if images else _image_folder(file, [p["file_name"] for p in photos.values()])

@@ -1,4 +1,4 @@
-"""Join photos that share a trip, a site or an animal, however long the chain.
+"""The groups that a user names: join photos that share a trip, a site or an animal, however long the chain.
 
 Docs: https://fishlearn.github.io/fishlearn/data/groups.html.md"""
 

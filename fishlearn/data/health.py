@@ -172,14 +172,14 @@ def check_photos(
     photos,                 # photo table, or anything `photo_table` takes
     seconds: float = 20,    # time limit per photo
 ) -> pd.DataFrame:          # photo table with `format`, `mode`, `width`, `height`, `camera`, `bytes`, `sha256`
-    "Read every usable photo to its last byte, and leave out those that cannot be used."
+    "Read every usable photo to its last byte; photos that can't be used are marked with the reason."
     table = _as_table(photos)
     return _add_facts(table, _inspect_all(_usable(table).path.tolist(), seconds))
 
 # %% ../../nbs/data/health.ipynb #f573fb67
 @dataclass
 class Decoded:
-    "Photos as pixels of one shape, by path."
+    "Cached pixels of one shape, by path, for the search for copies and the leak report."
     keys: dict                                  # names of the pixels in the cache, by path
     preprocessing: Preprocessing                # shape of the pixels, and how they are normalised
     aspects: dict = field(default_factory=dict, repr=False) # width / height, by path
@@ -204,7 +204,7 @@ class Decoded:
         paths,              # of photos
         side: int = 128,    # px, unless the pixels are squares already
     ) -> np.ndarray:        # uint8, shape (paths, side, side, 3)
-        "Some photos, squished to squares."
+        "Some photos, stretched to squares."
         pixels, resize = self.at(paths), self.preprocessing.resize
         if resize == "squish" and self.size[0] == self.size[1]: return pixels
         inner = lambda p: _inner_box(self.aspects[p], self.size) if resize == "pad" else None
@@ -222,7 +222,7 @@ def decode_all(
     preprocessing=128,      # `Preprocessing`, or just a size: side of a square, or `(height, width)`, px
     seconds: float = 20,    # time limit per photo
 ) -> _TableAndPixels:       # `table`, as from `check_photos`, and `decoded`, a `Decoded`
-    "Check and decode every usable photo."
+    "Check every usable photo and decode it to one shape; pixels are cached."
     preprocessing, table = _as_preprocessing(preprocessing), _as_table(photos)
     paths = _usable(table).path.tolist()
     facts = _inspect_all(paths, seconds, preprocessing)
@@ -233,13 +233,13 @@ def decode_all(
     return _TableAndPixels(_add_facts(table, facts), Decoded(keys, preprocessing, aspects))
 
 # %% ../../nbs/data/health.ipynb #34654241
-def _check_broken_share(
+def _check_broken_fraction(
     broken: dict,           # reasons by path
     total: int,             # number of photos expected
-    share: float = .1,      # fraction of them that may break
+    fraction: float = .1,   # of them that may break
 ) -> None:
     "Stop if more than a fraction of the photos has broken."
-    if len(broken) <= max(1, share * total): return
+    if len(broken) <= max(1, fraction * total): return
     listed = "; ".join(f"{p} {r}" for p, r in list(broken.items())[:10])
     raise JobError(f"{len(broken)} of {total} photos have changed or cannot be read any more; check their disk, then "
                    f"run check_photos on them again: {listed}{'; …' if len(broken) > 10 else ''}.")

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from .preprocessing import Preprocessing
 from .reading import _decode, _file_state, _open_image, _read_file, _read_whole, _reason_of
-from .regions import _cut_out, _photo_box, _photo_file
+from .regions import _cut_out, _photo_file, _photo_region
 from ..errors import JobError
 
 # %% ../../nbs/data/inspect.ipynb #f5c7af8e
@@ -74,7 +74,7 @@ def _inspect(
     preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
 ) -> _Inspected:            # without the size and the hash of the file
     "Decode a file to the last byte and describe it."
-    im, file, (box, outlines) = _open_image(data), _photo_file(photo), _photo_box(photo)
+    im, file, (box, outlines) = _open_image(data), _photo_file(photo), _photo_region(photo)
     size, notes, camera = box[2:] if box else im.size, _oddities(im, file), _camera_of(im)
     if min(size) < _MIN_SIDE: raise JobError(f"is too small: {size[0]}×{size[1]} px")
     if im.format == "PNG": im.verify()
@@ -93,7 +93,7 @@ def inspect_photo(
     preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
     known=lambda digest: None,  # function from the SHA-256 of a file to earlier facts, or None
 ) -> _Inspected:            # `facts` (`status`, `reason`, `format`, …) and `pixels`, shape (height, width, 3), or None
-    "Read a file from the first byte to the last: what it is, what is wrong with it, and its pixels."
+    "Read one file completely: format, size, camera, what is wrong with it, and its pixels."
     data, digest = b"", None
     try:
         data = _read_file(_photo_file(photo))

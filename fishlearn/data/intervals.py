@@ -1,4 +1,4 @@
-"""How sure is a fraction that was counted on a few photos?
+"""The 95 % confidence interval of a fraction that was counted on a few photos, such as accuracy or recall.
 
 Docs: https://fishlearn.github.io/fishlearn/data/intervals.html.md"""
 
@@ -19,10 +19,10 @@ class Interval(NamedTuple):
     high: float     # upper end, 0 to 1
 
 def wilson(
-    right: int,     # successes
+    correct: int,   # successes
     n: int,         # trials
 ) -> Interval:      # 95 % interval; (0, 1) for no trials
-    "Wilson's 95 % interval of a fraction ([Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953))."
+    "Confidence interval of a fraction, 95 % ([Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953))."
     if n == 0: return Interval(0., 1.)
-    interval = binomtest(int(right), int(n)).proportion_ci(method="wilson")
+    interval = binomtest(int(correct), int(n)).proportion_ci(method="wilson")
     return Interval(float(interval.low), float(interval.high))

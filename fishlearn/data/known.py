@@ -1,4 +1,4 @@
-"""A photo that was read before is not read again, whatever its name is now.
+"""Cached facts and pixels: a photo that was read before is not read again, even under another name.
 
 Docs: https://fishlearn.github.io/fishlearn/data/known.html.md"""
 

@@ -171,7 +171,7 @@ def find_masks(
     root,               # folder that is searched
     photos: list,       # `Path`s below it
 ) -> dict:              # photo of each mask, or None if it has none
-    "The masks among images, each with its photo."
+    "Find segmentation masks among images, each with its photo."
     root, folders = Path(root), defaultdict(list)
     found: dict[Path, Path | None] = {}
     for p in (p.relative_to(root) for p in photos): folders[_hinted(p), p.parent].append(p)

@@ -96,7 +96,7 @@ def photo_table(
     label_delim: str | None = None, # what separates several species in a label
     recurse: bool = True,           # folder: also the folders below?
 ) -> pd.DataFrame:                  # `path`, `label`, `group`, `split`, `status`, `reason`, `mask`, `set`
-    "Make the photo table from any source."
+    "Make the photo table from any source: folder, CSV file, COCO file, DataFrame or list."
     if label_delim is not None and (not isinstance(label_delim, str) or not label_delim):
         raise ArgumentError(f"label_delim is the text between two species, such as ';', not {label_delim!r}.")
     kind = _source_kind(photos)

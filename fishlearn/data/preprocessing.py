@@ -63,7 +63,7 @@ _RESIZE_METHODS = dict(squish=_squish, pad=_pad)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    "How photos become the input of a network."
+    "How photos become the input of a network, the same in training, evaluation and prediction."
     size: Any                           # height and width, px; one number means a square
     resize: str = "squish"              # `squish` (stretch to the shape), or `pad` (fill with grey)
     mean: tuple = (.5, .5, .5)          # mean per channel, of pixels from 0 to 1
@@ -79,7 +79,7 @@ class Preprocessing:
     def pixels(self,
         photo,                  # path, perhaps with a box, or bytes, or an open image
     ) -> np.ndarray:            # uint8, shape (height, width, 3)
-        "The pixels of a photo, in the shape that the network sees."
+        "Decode a photo and bring it to the shape that the network sees."
         return self._resized(read_photo(photo, self.size))
 
     def _resized(self, im: Image.Image) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One function opens every photo in training, evaluation and prediction: upright, in RGB, and read completely.
+"""Decode photos: one function for training, evaluation and prediction, upright, in RGB, and read completely.
 
 Docs: https://fishlearn.github.io/fishlearn/data/reading.html.md"""
 
@@ -20,7 +20,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from .regions import _cut_out, _photo_box, _photo_file
+from .regions import _cut_out, _photo_file, _photo_region
 from ..errors import JobError
 
 # %% ../../nbs/data/reading.ipynb #fb7e6e20
@@ -183,11 +183,11 @@ def read_photo(
     photo,                  # path, perhaps with a box, or bytes, or an open image
     size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
 ) -> Image.Image:           # RGB, upright; at least `size` where the photo is, a JPEG no larger than needed
-    "Open a photo as upright RGB; raise `JobError` with the reason if that is impossible."
+    "Decode a photo as upright RGB, at full size or no larger than needed; `JobError` says why it can't be."
     try:
         if isinstance(photo, Image.Image): return _upright_rgb(_decode_other(photo.copy(), 0), _orientation_of(photo))
         if isinstance(photo, bytes): return _decode(photo, size).image
-        file, (box, outlines) = _photo_file(photo), _photo_box(photo)
+        file, (box, outlines) = _photo_file(photo), _photo_region(photo)
         if box: return _cut_out(_read_whole(file, _file_state(file)), box, outlines)
         return _decode(_read_file(file), size).image
     except Exception as e: raise JobError(_reason_of(e)) from None

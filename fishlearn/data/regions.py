@@ -1,4 +1,4 @@
-"""Boxes and outlines, written behind the path of a photo.
+"""A region of a photo: a box and outlines that are appended to its path.
 
 Docs: https://fishlearn.github.io/fishlearn/data/regions.html.md"""
 
@@ -39,7 +39,7 @@ class _Region(NamedTuple):
     box: tuple | None       # `(x, y, width, height)`, px; None for the whole photo
     outlines: list          # of lists of x, y, x, y, …, px; empty to keep the background
 
-def _photo_box(
+def _photo_region(
     photo,          # path, perhaps with `#xywh=…`
 ) -> _Region:
     "The part of the photo that a path means."

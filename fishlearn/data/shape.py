@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .reading import _open_image, _orientation_of, _reason_of
-from .regions import _photo_box, _photo_file
+from .regions import _photo_file, _photo_region
 from .table import _usable
 from ..errors import JobError
 
@@ -23,7 +23,7 @@ def _photo_size(
     photo: str,     # path, perhaps with a box
 ) -> tuple:         # width and height, px, of the upright photo
     "The size of a photo, from its header only."
-    if box := _photo_box(photo).box: return box[2:]
+    if box := _photo_region(photo).box: return box[2:]
     try:
         with _open_image(_photo_file(photo)) as im:
             swapped = (im.format != "PNG" or "exif" in im.info) and _orientation_of(im) > 4
@@ -45,7 +45,7 @@ def _some_sizes(
 def median_aspect(
     table: pd.DataFrame,    # photo table
 ) -> float:                 # width / height; 1 if no size is known
-    "The median shape of the usable photos."
+    "The median aspect ratio of the usable photos."
     rows = _usable(table)
     checked = {"width", "height", "sha256"} <= set(rows)
     sizes = rows[["width", "height"]].dropna().to_numpy(float) if checked else np.zeros((0, 2))
@@ -58,7 +58,7 @@ def input_shape(
     aspect: float,      # width / height of the photos
     step: int = 32,     # sides are multiples of it, px
 ) -> tuple:             # height and width, px
-    "A rectangle in the shape of the photos."
+    "Height and width of a network's input for an aspect ratio, in multiples of `step`."
     if max(aspect, 1 / aspect) <= 1.1: return size, size
     root = np.clip(aspect, 1 / 3, 3) ** .5
     return tuple(max(step, step * round(side / step)) for side in (size / root, size * root))

@@ -83,7 +83,7 @@ def photos_summary(
     table: pd.DataFrame,    # photo table
     show: int = 40,         # species to name
 ) -> str:                   # several lines
-    "Summarize a photo table: species, counts, examples, and what is left out and why."
+    "Summarise a photo table: species, counts, examples, and what is left out and why."
     ok, masks = _usable(table), table[table.status == "mask"]
     bad = table[~table.status.isin(["ok", "mask"])]
     species = f" of {species_counts(ok).shape[1]} species" if len(ok) else ""

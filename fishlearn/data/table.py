@@ -1,4 +1,4 @@
-"""One row per photo, and a reason in every row that cannot be used.
+"""The photo table: one row per photo, and a reason in every row that can't be used.
 
 Docs: https://fishlearn.github.io/fishlearn/data/table.html.md"""
 
@@ -26,7 +26,7 @@ def _clean_cell(
     return str(value).encode("utf-8", "backslashreplace").decode().strip() or None
 
 # %% ../../nbs/data/table.ipynb #806d8d12
-SEPARATOR = " | "
+SEPARATOR = " | "  # separates the species in the label of a photo that shows several
 
 def _join_species(
     value,                      # a cell: text, or a list
@@ -51,7 +51,7 @@ def _is_multilabel(
 def species_counts(
     table: pd.DataFrame,    # photo table
 ) -> pd.DataFrame:          # 0 or 1, one row per photo, one column per species, sorted
-    "Find which species each photo shows."
+    "Which species each photo shows: one column per species, 1 or 0; its sums are the counts."
     one_each = table.label.reset_index(drop=True).str.split(SEPARATOR, regex=False).explode()
     counts = pd.get_dummies(one_each, dtype="uint8")
     return (counts.groupby(level=0).max() if _is_multilabel(table) else counts).set_axis(table.index)

@@ -103,7 +103,7 @@ def read_table(
     file,                   # CSV, TSV or Parquet
     columns=(),             # columns it must have
 ) -> pd.DataFrame:          # cells of text files as text; empty ones missing
-    "Read a table from a file, or raise what is wrong with it."
+    "Read a CSV, TSV or Parquet file; raise an error that says what is wrong with it."
     file = Path(file)
     parquet = file.suffix.lower() in (".parquet", ".pq")
     try: df = pd.read_parquet(file) if parquet else _read_text_table(file)

@@ -1,4 +1,4 @@
-"""A folder of plain files that another person can open safely, on another system, in five years.
+"""The format of a saved model: plain files that another person can open safely, on another system, in five years.
 
 Docs: https://fishlearn.github.io/fishlearn/deploy/model_folder.html.md"""
 

@@ -1,4 +1,4 @@
-"""Photos in, probabilities out: fast, without fastai, and never stopped by a bad photo.
+"""From photos to probabilities: fast, without fastai, and never stopped by a bad photo.
 
 Docs: https://fishlearn.github.io/fishlearn/deploy/predict.html.md"""
 
@@ -24,7 +24,7 @@ from ..data.find import _is_folder, find_photos
 from ..data.masks import find_masks
 from ..data.photos import _is_file_of
 from ..data.preprocessing import Preprocessing
-from ..data.regions import _photo_box
+from ..data.regions import _photo_region
 from ..data.table import SEPARATOR, _clean_path
 from ..data.tables import _TABLES, from_csv
 from ..errors import ArgumentError, JobError, _check_option
@@ -45,7 +45,7 @@ def _expand_photo(
 ) -> list:          # paths as strings, or the image
     "The photos that one argument stands for."
     if isinstance(photo, Image.Image): return [photo]
-    if _photo_box(photo)[0]: return [str(photo)]
+    if _photo_region(photo)[0]: return [str(photo)]
     path = Path(photo)
     if _is_file_of(path, _TABLES): return _unmasked_photos(from_csv(path, label="path"))
     if _is_file_of(path, (".json",)): return _unmasked_photos(from_coco(path))
@@ -113,7 +113,7 @@ def _in_threads(
 
 # %% ../../nbs/deploy/predict.ipynb #3f9eee8a
 class PhotoProbabilities(NamedTuple):
-    "Probabilities of all species for some photos."
+    "Probabilities of all species for each photo, and the reason for each photo that can't be read."
     probabilities: list     # arrays of shape (species,), None for unreadable photos
     reasons: list           # why a photo is unreadable, "" where it isn't
 

@@ -60,14 +60,14 @@ class _Predicting(_ModelFiles):
     def probabilities(self,
         photos: list,               # paths or open images
     ) -> PhotoProbabilities:        # `probabilities` and `reasons`, one per photo
-        "Probabilities of all species."
+        "Probabilities of all species for each photo."
         return _predict_photos(self._engine(), photos, self.preprocessing, multilabel=self.multilabel)
 
     def predict(self,
         photos,                     # a path, a folder, a CSV or COCO file, an open image, a table, or a list of these
         top: int = 5,               # answers to name, the first among them
     ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
-        "Identify the species in photos."
+        "Identify the species in photos, a folder or a table: one row per photo."
         paths = _list_photos(photos)
         return _answer_table(self.probabilities(paths), paths, self.classes, top, self.multilabel)
 
@@ -119,7 +119,7 @@ class _Scoring(_Evaluating):
         path: str = "path",     # table: column with the path
         label_delim: str | None = None,     # what separates several species in a label; by default as in training
     ):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
-        "Scores on photos whose species is known."
+        "Evaluate on photos whose species is known."
         from fishlearn.evaluation.multilabel import evaluate_table
         coco = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
         delim = label_delim or (None if coco else self.settings.get("label_delim"))
@@ -164,11 +164,11 @@ def identified_sheet(
     n: int = 15,        # photos
     seed: int = 0,      # which
 ):                      # matplotlib figure
-    "Held-out photos with answer and probability, drawn at random."
+    "Held-out photos, drawn at random, with predicted species and probability."
     from fishlearn.evaluation.interpret import photo_sheet
     order = np.random.default_rng(seed).permutation(len(e.paths))
     pick = [i for i in order if Path(_photo_file(e.paths[i])).is_file()][:n]
-    right, answers, actual = e.right, e.answers, e.actual
+    right, answers, actual = e.correct, e.answers, e.actual
     def title(i):
         mark = "✓" if right[i] else "✗"
         text = f"{mark} {answers[i][0]}\n{answers[i][1]:.2f}" + ("" if right[i] else f", is {actual[i]}")
@@ -193,7 +193,7 @@ class SpeciesModel(_Scoring):
         folder,                 # model folder to write
         force: bool = False,    # replace a model that is there
     ) -> Path:                  # the folder
-        "Write the model folder, all or nothing."
+        "Write the model folder, completely or not at all."
         if _drop_stale(self):
             self.evaluation = None
             logger.warning("The weights have changed since the model was evaluated, so it is saved without scores; "
@@ -206,6 +206,6 @@ class SpeciesModel(_Scoring):
         folder,                         # model folder
         precision: str = "float32",     # in which to predict, or `bfloat16` (needs `fishlearn[fast]`)
     ) -> "SpeciesModel":
-        "Open a model folder; nothing in it can run."
+        "Load a model folder; no code in it is run."
         precision = _check_option(precision, ["float32", "bfloat16"], "precision")
         return cls(**vars(_load_files(folder)), precision=precision)

@@ -1,4 +1,4 @@
-"""Calibration, the table per species, and the overall scores, the same for one species per photo and for several.
+"""What both kinds of evaluation share: scores per species, overall scores, calibration error.
 
 Docs: https://fishlearn.github.io/fishlearn/evaluation/base.html.md"""
 
@@ -18,12 +18,12 @@ from ..errors import ArgumentError
 # %% ../../nbs/evaluation/base.ipynb #6f6bc590
 def calibration_error(
     confidence: np.ndarray,     # highest probability of each photo, shape (n,)
-    right: np.ndarray,          # whether it was right, shape (n,)
+    correct: np.ndarray,        # whether the prediction was correct, shape (n,)
     bins: int = 15,             # equal bins of probability
 ) -> float:                     # 0 (calibrated) to 1
     "Expected calibration error ([Naeini et al. 2015](https://doi.org/10.1609/aaai.v29i1.9602))."
     which = np.clip(np.ceil(np.asarray(confidence) * bins) - 1, 0, bins - 1).astype(int)
-    gap = np.bincount(which, weights=np.asarray(right, float) - confidence, minlength=bins)
+    gap = np.bincount(which, weights=np.asarray(correct, float) - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(which))
 
 # %% ../../nbs/evaluation/base.ipynb #0d5ca6a4
@@ -43,11 +43,11 @@ def _species_scores(
 
 # %% ../../nbs/evaluation/base.ipynb #a8aad272
 def _confused_pairs(
-    counts: np.ndarray,     # photos of each actual species (rows) answered with each species (columns)
+    counts: np.ndarray,     # photos by actual species (rows) and predicted species (columns)
     classes: list,          # their names
     min_val: int = 1,       # leave out pairs confused less often
 ) -> pd.DataFrame:          # `actual`, `predicted`, `photos`, most frequent first
-    "Pairs of species that were confused."
+    "Pairs of species that were confused, most frequent first."
     pairs = [(i, j) for i, j in np.argwhere(counts >= max(1, min_val)) if i != j]
     rows = [(classes[i], classes[j], counts[i, j]) for i, j in pairs]
     table = pd.DataFrame(rows, columns=["actual", "predicted", "photos"])
@@ -76,7 +76,7 @@ class _EvaluationBase:
     @property
     def predicted(self) -> np.ndarray: raise NotImplementedError
     @property
-    def right(self) -> np.ndarray: raise NotImplementedError
+    def correct(self) -> np.ndarray: raise NotImplementedError
     def _found(self) -> np.ndarray: raise NotImplementedError
     def _confusions(self) -> np.ndarray: raise NotImplementedError
     def _mean_scores(self, table: pd.DataFrame) -> dict: raise NotImplementedError
@@ -92,15 +92,16 @@ class _EvaluationScores(_EvaluationBase):
     def metrics(self
     ) -> dict:              # `n`, `accuracy`, `accuracy_ci`, `balanced_accuracy`, `macro_f1`, `ece`, `per_species`
         "All scores, ready for JSON; species without a photo here are left out of the means."
-        right, table = self.right, self.per_species()
+        correct, table = self.correct, self.per_species()
         intervals = table[["recall_low", "recall_high"]]
         ends = pd.Series(intervals.values.tolist(), table.index)
         rows = table.assign(recall_ci=ends, support=table.support.astype(int))
-        return dict(n=len(right), accuracy=float(right.mean()), accuracy_ci=list(wilson(right.sum(), len(right))),
+        return dict(n=len(correct), accuracy=float(correct.mean()),
+                    accuracy_ci=list(wilson(correct.sum(), len(correct))),
                     **self._mean_scores(table), per_species=rows.drop(columns=list(intervals)).to_dict("index"))
 
     def most_confused(self,
         min_val: int = 1,   # leave out pairs confused less often
     ) -> pd.DataFrame:      # `actual`, `predicted`, `photos`, most frequent first
-        "Pairs of species that were confused."
+        "Pairs of species that were confused, most frequent first."
         return _confused_pairs(self._confusions(), self.classes, min_val)

@@ -1,4 +1,4 @@
-"""What a model gets right, how certain that is, and what it confuses.
+"""Accuracy and recall with 95 % confidence intervals, other scores, scores per species, confusions and top losses.
 
 Docs: https://fishlearn.github.io/fishlearn/evaluation/interpret.html.md"""
 
@@ -25,20 +25,20 @@ _all_ = ["wilson", "calibration_error"]
 
 # %% ../../nbs/evaluation/interpret.ipynb #730d5bb9
 class _Answers(_EvaluationScores):
-    "Answers with one species per photo."
+    "Predictions of one species per photo."
     @property
     def predicted(self) -> np.ndarray:
-        "Class number with the highest probability, shape (n,)."
+        "Index of the most probable species of each photo, shape (n,)."
         return self.probabilities.argmax(1)
 
     @property
-    def right(self) -> np.ndarray:
-        "Whether each photo is answered correctly, shape (n,)."
+    def correct(self) -> np.ndarray:
+        "Whether the predicted species is the actual one, shape (n,)."
         return self.predicted == self.targets
 
     @property
     def answers(self) -> list:
-        "The species each photo was answered with and its probability: n pairs."
+        "The predicted species of each photo and its probability: n pairs."
         return [(self.classes[i], p) for i, p in zip(self.predicted, self.probabilities.max(1))]
 
     @property
@@ -48,21 +48,21 @@ class _Answers(_EvaluationScores):
 
     @property
     def true_probability(self) -> np.ndarray:
-        "Probability of the actual species, shape (n,), never quite 0."
+        "Probability of the actual species, shape (n,), at least 1e-12, so that its logarithm is finite."
         return np.maximum(self.probabilities[np.arange(len(self.targets)), self.targets], 1e-12)
 
     @property
     def confusion(self) -> np.ndarray:
-        "Photos of each actual species (rows) answered with each species (columns), shape (species, species)."
+        "Confusion matrix: photos by actual species (rows) and predicted species (columns)."
         return confusion_matrix(self.targets, self.predicted, labels=range(len(self.classes)))
 
 # %% ../../nbs/evaluation/interpret.ipynb #0574fbd1
 class _Scores(_Answers):
-    "How the scores of such answers are counted."
+    "How the scores of one species per photo are computed."
     def _target_shape(self, n: int, k: int) -> tuple: return (n,)
 
     def _found(self) -> np.ndarray:
-        return np.bincount(self.targets[self.right], minlength=len(self.classes))
+        return np.bincount(self.targets[self.correct], minlength=len(self.classes))
 
     def _confusions(self) -> np.ndarray: return self.confusion
 
@@ -70,11 +70,11 @@ class _Scores(_Answers):
         present = np.unique(self.targets)
         macro_f1 = f1_score(self.targets, self.predicted, labels=present, average="macro")
         return dict(balanced_accuracy=float(table.recall.iloc[present].mean()), macro_f1=float(macro_f1),
-                    ece=calibration_error(self.probabilities.max(1), self.right))
+                    ece=calibration_error(self.probabilities.max(1), self.correct))
 
 # %% ../../nbs/evaluation/interpret.ipynb #f80c3d4f
 def _confusion_figure(
-    counts: np.ndarray,     # photos of each actual species (rows) answered with each species (columns)
+    counts: np.ndarray,     # photos by actual species (rows) and predicted species (columns)
     classes: list,          # their names
 ):                          # matplotlib figure
     "A confusion matrix as a chart."
@@ -89,7 +89,7 @@ def _confusion_figure(
     names = list(map(_escape_label, classes))
     ax.set_xticks(range(len(classes)), names, rotation=90)
     ax.set_yticks(range(len(classes)), names)
-    ax.set(xlabel="Predicted", ylabel="Actual", title=f"{right} of {n} photos right ({right / n:.0%})")
+    ax.set(xlabel="Predicted", ylabel="Actual", title=f"{right} of {n} photos correct ({right / n:.0%})")
     return fig
 
 # %% ../../nbs/evaluation/interpret.ipynb #bc32e941
@@ -99,7 +99,7 @@ def photo_sheet(
     colours: list | None = None,    # title colours, one per photo (default: black)
     cols: int = 5,              # photos per row
 ):                              # matplotlib figure
-    "A sheet of photos with a title each."
+    "A grid of photos, each with a title."
     rows = max(1, -(-len(paths) // cols))
     fig = plt.Figure(figsize=(2.2 * cols, 2.5 * rows), layout="constrained")
     axes = fig.subplots(rows, cols, squeeze=False)
@@ -113,7 +113,7 @@ def photo_sheet(
 class _Pictures(_Scores):
     "The pictures of an evaluation."
     def plot_confusion(self):   # matplotlib figure
-        "Confusion matrix: rows are the actual species, columns the answers."
+        "Plot the confusion matrix: rows are the actual species, columns the predicted ones."
         return _confusion_figure(self.confusion, self.classes)
 
     @property
@@ -124,7 +124,7 @@ class _Pictures(_Scores):
     def top_losses(self,
         k: int = 9,         # number of photos
     ) -> pd.DataFrame:      # `path`, `actual`, `predicted`, `loss`, `probability` of the actual species
-        "The photos the model was most wrong about."
+        "The photos with the highest loss, worst first."
         own, worst = self.true_probability, self.true_probability.argsort()[:k]
         names = lambda numbers: [self.classes[i] for i in numbers]
         species = dict(actual=names(self.targets[worst]), predicted=names(self.predicted[worst]))

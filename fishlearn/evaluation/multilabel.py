@@ -1,4 +1,4 @@
-"""Scores, tables and charts for answers that are lists of species.
+"""Scores, tables and charts where a photo may show several species.
 
 Docs: https://fishlearn.github.io/fishlearn/evaluation/multilabel.html.md"""
 
@@ -23,25 +23,25 @@ from .interpret import Evaluation
 
 # %% ../../nbs/evaluation/multilabel.ipynb #ba1a8a02
 class _ListAnswers(_EvaluationScores):
-    "Answers with any number of species per photo."
+    "Predictions of any number of species per photo."
     @property
     def predicted(self) -> np.ndarray:
-        "Species in the answer, 0 or 1, shape (n, species)."
+        "Predicted species, 0 or 1, shape (n, species)."
         return (self.probabilities >= .5).astype(int)
 
     @property
-    def right(self) -> np.ndarray:
-        "Whether exactly the species on a photo are in the answer, shape (n,)."
+    def correct(self) -> np.ndarray:
+        "Whether the predicted species are exactly the actual ones, shape (n,)."
         return (self.predicted == self.targets).all(1)
 
     @property
     def actual(self) -> list:
-        "The species of each photo, joined to one label: n texts."
+        "The species of each photo, joined to one label: n strings."
         return [self._names(row) for row in self.targets]
 
     @property
     def answers(self) -> list:
-        "The species each photo was answered with and the lowest of their probabilities: n pairs."
+        "The predicted species of each photo and the lowest of their probabilities: n pairs."
         pairs = zip(self.predicted, self.probabilities)
         named = [(self._names(row) or "none", p[row == 1]) for row, p in pairs]
         return [(text, p.min() if len(p) else np.nan) for text, p in named]
@@ -54,7 +54,7 @@ class _ListAnswers(_EvaluationScores):
 
 # %% ../../nbs/evaluation/multilabel.ipynb #4f051661
 class _ListScores(_ListAnswers):
-    "How the scores of such answers are counted."
+    "How the scores of several species per photo are computed."
     def _target_shape(self, n: int, k: int) -> tuple: return n, k
 
     def _found(self) -> np.ndarray: return (self.predicted & self.targets).sum(0)
@@ -109,7 +109,7 @@ def evaluate_table(
     multilabel: bool = False,   # several species per photo?
     excluded: pd.DataFrame | None = None,   # photo table of the rows that could not be used
 ) -> Evaluation | MultilabelEvaluation:     # the latter if `multilabel`
-    "Compare probabilities with the labels of a photo table."
+    "Make an evaluation from probabilities and the labels of a photo table."
     truth = species_counts(rows).reindex(columns=classes, fill_value=0).to_numpy()
     unknown = ~truth.any(1)
     if unknown.any():

@@ -26,7 +26,7 @@ from .fishresnet import FISHRESNETS, FishBody, _linear_head
 from .weights import _hub_weights, _packaged_weights, _torchvision_weights, read_weights
 
 # %% ../../nbs/models/backbones.ipynb #ba878892
-DEFAULT_ARCH = "tf_efficientnet_lite0"
+DEFAULT_ARCH = "tf_efficientnet_lite0"  # the backbone that is used if none is named
 
 def _torchvision_names() -> list[str]:
     "torchvision's image classifiers that end in a linear layer."
@@ -142,7 +142,7 @@ def _torchvision_body(
 def create_body(
     arch: str = DEFAULT_ARCH,       # name of a backbone
 ) -> nn.Module:                     # photos (n, 3, h, w) → features (n, `num_features`)
-    "A backbone without classifier, with random weights."
+    "Create a backbone without classifier, with random weights."
     library = _library(_check_arch(arch))
     if library == "fishlearn": return FishBody(size=FISHRESNETS[arch])
     return _timm_body(arch) if library == "timm" else _torchvision_body(arch)
@@ -164,7 +164,7 @@ def create_head(
     dropout: float | None = None,   # fraction of features dropped during training; default .2 for fishresnet, else 0
     arch: str = DEFAULT_ARCH,       # name of the backbone that the head is for
 ) -> nn.Sequential:                 # features → one logit per species
-    "A normalisation of features, a dropout, and a linear classifier."
+    "Create a head: normalisation of features, dropout, and a linear classifier."
     is_fishresnet = arch in FISHRESNETS
     if dropout is None: dropout = .2 if is_fishresnet else 0.
     first = nn.Identity() if is_fishresnet else PowerNorm()
@@ -185,7 +185,7 @@ def create_net(
     n_classes: int,         # species
     mirror: bool = False,   # average over each photo and its mirror image in evaluation mode?
 ) -> nn.Sequential:         # body and head, random weights
-    "The whole network, ready for `load_state_dict`."
+    "Create the whole network, body and head, with random weights."
     body: Any = create_body(arch)
     kind = MirrorNet if mirror else nn.Sequential
     return kind(body, create_head(body.num_features, n_classes, arch=arch))
@@ -207,7 +207,7 @@ def load_body(
     state: dict,            # weights; a classifier among them is ignored
     arch: str,              # name of the backbone, for the error message
 ) -> nn.Module:             # the same body
-    "Load weights into a body; all of them must be there."
+    "Load weights into a backbone; every tensor must be there."
     own = body.state_dict()
     needed = [k for k in own if not k.endswith("num_batches_tracked")]
     state = _unwrap_names(state, needed)
@@ -233,7 +233,7 @@ def pretrained_body(
     weights=None,               # file of weights; by default a package, a cache or a download
     pretrained: bool = True,    # False gives random weights
 ) -> nn.Module:                 # photos (n, 3, h, w) → features (n, `num_features`)
-    "A backbone with its ImageNet weights."
+    "Create a backbone with its ImageNet weights."
     body = create_body(arch)
     if not pretrained: return body
     state = read_weights(weights) if weights else _find_weights(arch)

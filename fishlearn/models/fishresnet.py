@@ -32,7 +32,7 @@ class Residual(nn.Sequential):
         return super().forward(x) + x
 
 # %% ../../nbs/models/fishresnet.ipynb #541250f4
-FISHRESNETS = dict(fishresnet=128, fishresnet_64=64)    # name → side of the photos, px
+FISHRESNETS = dict(fishresnet=128, fishresnet_64=64)    # name → size of the input, px
 
 class FishBody(nn.Sequential):
     "Photos, shape (n, channels, size, size) → features (n, `num_features`)."

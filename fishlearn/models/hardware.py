@@ -59,7 +59,7 @@ _LAYOUTS = dict(contiguous=torch.contiguous_format, channels_last=torch.channels
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    "How a network is computed on this machine."
+    "How a network runs on this machine: precision, memory layout and threads."
     precision: str = "float32"      # or `bfloat16`, `float16`
     layout: str = "contiguous"      # or `channels_last`
     threads: int = 1                # CPU threads
@@ -142,7 +142,7 @@ def autotune(
     net: torch.nn.Module,   # in the mode it will be used in; not changed
     x: torch.Tensor,        # a few photos, shape (n, 3, h, w)
 ) -> ComputeConfig:
-    "The fastest way to compute a network here, timed once and then remembered."
+    "Find the fastest way to run a network here; timed once, then remembered."
     name = _content_name(machine(x.device), torch.__version__, str(torch.get_num_threads()),
                          str(net), str(net.training), str(tuple(x.shape)))
     if not (known := get(name, "hardware")): put(name, known := asdict(_time_configs(net, x)), "hardware")
@@ -153,7 +153,7 @@ def hardware_summary(
     config: ComputeConfig,  # chosen by `autotune`
     device: torch.device,   # `cuda`, `mps`, `cpu`, …
 ) -> str:
-    "One line on how a network is computed here."
+    "One line on how a network runs here."
     layout, threads = config.layout.replace("_", " "), f"{config.threads} thread{'s' * (config.threads != 1)}"
     return (f"{machine(device)}: {config.precision}, {layout}, {threads}, "
             f"in a trial {config.gain:g} times as fast as fastai's default")

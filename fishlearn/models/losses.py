@@ -1,4 +1,4 @@
-"""Classification losses for data where some species have a hundred photos and others three.
+"""Classification losses for imbalanced data, chosen with the option `balance`.
 
 Docs: https://fishlearn.github.io/fishlearn/models/losses.html.md"""
 
@@ -73,7 +73,16 @@ class LogitAdjustedLossFlat(CrossEntropyLossFlat):
         return super().__call__(inp + self.shift.to(inp.device), targ, **kwargs)
 
 # %% ../../nbs/models/losses.ipynb #9a408b6a
-LOSSES = dict.fromkeys(["none", "batches", "oversample"], lambda counts: CrossEntropyLossFlat()) | dict(
+def _cross_entropy(
+    counts,             # not used
+):                      # a loss function
+    "The loss that treats all photos alike."
+    return CrossEntropyLossFlat()
+
+LOSSES = dict(  # method of balancing → function of the photos per species
+    none=_cross_entropy,
+    batches=_cross_entropy,
+    oversample=_cross_entropy,
     weights=WeightedLossFlat,
     focal=lambda counts: FocalLossFlat(gamma=2.),
     smoothing=lambda counts: LabelSmoothingCrossEntropyFlat(eps=.1),
@@ -83,5 +92,5 @@ def species_loss(
     balance: str,       # a key of `LOSSES`
     counts,             # training photos per species, shape (n_classes,)
 ):                      # a loss function for `Learner`
-    "The loss that belongs to a way of balancing species."
+    "The loss for a method of balancing species."
     return LOSSES[_check_option(balance, LOSSES, "balance")](_check_counts(counts))

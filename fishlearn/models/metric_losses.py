@@ -97,7 +97,7 @@ def _arcface_loss(
     "ArcFace with sub-centres, which are parameters of the loss."
     return _metric_library().losses.SubCenterArcFaceLoss(num_classes=n_classes, embedding_size=n_features)
 
-METRIC_LOSSES = dict(
+METRIC_LOSSES = dict(  # name → function of the numbers of features and species
     triplet=lambda n_features, n_classes: TripletLoss(),
     quadruplet=lambda n_features, n_classes: QuadrupletLoss(),
     arcface=_arcface_loss)
@@ -173,7 +173,7 @@ def nearest_centroid(
     train_y,            # their class numbers, shape (n,)
     emb,                # embeddings of the photos to name, shape (m, d)
 ) -> np.ndarray:        # class numbers, shape (m,)
-    "The species with the nearest mean embedding."
+    "Predict the species with the nearest mean embedding."
     return NearestCentroid().fit(normalize(train_emb), train_y).predict(normalize(emb))
 
 # %% ../../nbs/models/metric_losses.ipynb #81c24eae
@@ -183,7 +183,7 @@ def nearest_neighbours(
     emb,                # embeddings of the photos to name, shape (m, d)
     k: int = 5,         # training photos that vote; all if there are fewer
 ) -> np.ndarray:        # class numbers, shape (m,)
-    "The most frequent species among the k nearest training photos."
+    "Predict the most frequent species among the k nearest training photos."
     neighbours = KNeighborsClassifier(min(k, len(train_y)))
     return neighbours.fit(normalize(train_emb), train_y).predict(normalize(emb))
 
@@ -196,7 +196,7 @@ def embedding_scores(
     head,               # class numbers predicted by the head, shape (m,)
     k: int = 5,         # neighbours that vote
 ) -> pd.DataFrame:      # rows `head`, `centroid`, `k-NN`; columns `accuracy` and `macro_f1`
-    "Compare three ways to name a photo."
+    "Accuracy of head, nearest centroid and nearest neighbours on the same embeddings."
     ways = {"head": head, "centroid": nearest_centroid(train_emb, train_y, emb),
             "k-NN": nearest_neighbours(train_emb, train_y, emb, k)}
     def scores(predicted):

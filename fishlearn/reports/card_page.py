@@ -1,4 +1,4 @@
-"""One HTML page that needs no other file, made from a template.
+"""The data card as HTML: one page that needs no other file, made from a template.
 
 Docs: https://fishlearn.github.io/fishlearn/reports/card_page.html.md"""
 
@@ -86,7 +86,7 @@ def _accepted_pairs(
     copies,             # `Copies`
 ):                      # `Copies`, without compared pairs that were alike but not accepted
     "Copies with nothing in the chart that the sentences don't count."
-    other = copies.compared[copies.compared.similarity.astype(float) < copies.line]
+    other = copies.compared[copies.compared.similarity.astype(float) < copies.threshold]
     return replace(copies, compared=pd.concat([other, copies.pairs[["similarity", "kind"]]], ignore_index=True))
 
 def _copy_values(
@@ -149,7 +149,7 @@ _BODY = _STYLE + _TABLE + """<div class="card"><h1>Data card</h1>
 {{ show_picture(photos, "A few photos of each species") }}
 {% if copies %}
 <h2>Copies and splits</h2>
-{% for line in copies.lines %}
+{% for line in copies.thresholds %}
 <p>{{ line }}</p>
 {% endfor %}
 {{ show_table(copies.table) }}

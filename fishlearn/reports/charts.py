@@ -1,4 +1,4 @@
-"""Photos per species as bars, and a contact sheet of each species.
+"""The charts of the data card: photos per species as bars, and a contact sheet of each species.
 
 Docs: https://fishlearn.github.io/fishlearn/reports/charts.html.md"""
 

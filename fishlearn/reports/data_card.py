@@ -40,7 +40,7 @@ _all_ = ["plot_counts", "health_table", "imbalance", "species_table"]
 # %% ../../nbs/reports/data_card.ipynb #d913f601
 @dataclass(repr=False)
 class DataCard:
-    "What a set of photos holds, and what is wrong with it."
+    "Everything about a set of photos: species, counts, broken files, copies and leaks."
     table: pd.DataFrame             # checked photo table
     facts: dict                     # all results, ready for JSON
     species: pd.DataFrame           # from `species_table`
@@ -70,7 +70,7 @@ class _Audit(NamedTuple):
 def audit_photos(
     photos,                 # photo table, or anything `photo_table` takes
 ) -> _Audit:               # unpacks as checked table, `Copies`, and a `LeakReport` for each way to split
-    "Read every photo once and find what is broken, which are copies, and how much each way to split would leak."
+    "Read every photo once; find broken files, near-duplicates, and how much each kind of split would leak."
     table, decoded = decode_all(photos)
     copies = find_copies(table, decoded=decoded)
     frames = find_copies(table, frames=True, decoded=decoded)
@@ -82,7 +82,7 @@ def data_card(
     copies: Copies | None = None,   # from `audit_photos`
     leaks: dict | None = None,      # from `audit_photos`
 ) -> DataCard:
-    "The data card of a photo table."
+    "Make the data card of a photo table."
     table = _as_table(df)
     checked = isinstance(df, pd.DataFrame) and "width" in table and _usable(table).width.notna().all()
     if not checked: table, copies, leaks = audit_photos(table)

@@ -1,4 +1,4 @@
-"""How uneven the species are, which have too few photos, which names look alike, and what is wrong with files.
+"""The facts of the data card: counts, imbalance, species with few photos, similar names, broken files.
 
 Docs: https://fishlearn.github.io/fishlearn/reports/facts.html.md"""
 
@@ -52,7 +52,7 @@ def species_table(
     table: pd.DataFrame,    # usable rows of the photo table
     valid: float = .2,      # fraction that would be held out
 ) -> pd.DataFrame:          # indexed by species: `photos`, `groups`, `lowest_recall`, `judged`; most photos first
-    "Photos and groups of each species, and whether its recall can be measured (`judged`)."
+    "Photos and groups per species, and whether there are enough photos to evaluate it (column `judged`)."
     counts = species_counts(table)
     groups = counts.groupby(_split_units(table)).max().sum()
     low = _held_out(table, counts, groups, valid).map(_lowest_recall).round(2)
@@ -87,7 +87,7 @@ def _similar_names(
 def health_table(
     table: pd.DataFrame,    # checked photo table
 ) -> pd.DataFrame:          # `status`, `reason`, `photos`, `example`; most frequent first
-    "What is wrong with photos, or unusual about them."
+    "Broken and unusual photos, counted by reason."
     noted = table[(table.status != "mask") & (table.reason != "")]
     rows = noted.groupby(["status", "reason"], sort=False).path.agg(photos="size", example="first")
     rows["example"] = rows.example.fillna("").map(_short_path)
@@ -148,5 +148,5 @@ def _copy_facts(
     if not copies: return {}
     copied = copies.parts.copies.duplicated(keep=False)
     kinds = copies.pairs.kind.value_counts().to_dict()
-    return dict(copies=dict(photos=int(copied.sum()), by_kind=kinds, line=copies.line),
+    return dict(copies=dict(photos=int(copied.sum()), by_kind=kinds, line=copies.threshold),
                 leaks={name: report.facts() for name, report in leaks.items()})

@@ -1,4 +1,4 @@
-"""HTML and Markdown in which names and paths can never become markup.
+"""Fill jinja2 templates for HTML and Markdown; names and paths can never become markup.
 
 Docs: https://fishlearn.github.io/fishlearn/reports/templates.html.md"""
 

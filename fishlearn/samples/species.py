@@ -15,7 +15,7 @@ import numpy as np
 # %% ../../nbs/samples/species.ipynb #b7177030
 @dataclass(frozen=True)
 class DrawnSpecies:
-    "The features that tell one synthetic species from the others."
+    "What a synthetic species looks like; its name is as in Darwin Core."
     scientificName: str  # invented binomial, genus first (Darwin Core term)
     family: str          # invented family (Darwin Core term)
     depth: float         # greatest body height ÷ body length
@@ -32,7 +32,7 @@ class DrawnSpecies:
         return self.scientificName.split()[0]
 
 # %% ../../nbs/samples/species.ipynb #cac9eb5a
-SPECIES = tuple(DrawnSpecies(*row) for row in (
+SPECIES = tuple(DrawnSpecies(*row) for row in (  # the nine invented species
     ("Delineops altus",        "Delineidae", .60, .45, "truncate", "long",   "bars",     4, "gold"),
     ("Delineops vittatus",     "Delineidae", .38, .40, "forked",   "long",   "stripes",  4, "gold"),
     ("Delineops punctatus",    "Delineidae", .42, .38, "rounded",  "double", "spots",   26, "rose"),

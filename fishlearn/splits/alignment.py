@@ -1,4 +1,4 @@
-"""Find the pose in which one photo fits the other, and measure how similar they are.
+"""Measure how similar two photos are, in the rotation, flip and crop in which one fits the other.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/alignment.html.md"""
 

@@ -1,4 +1,4 @@
-"""Which pairs of photos may be copies: those with similar perceptual hashes.
+"""Which pairs of photos are compared closely: those with similar perceptual hashes.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/candidates.html.md"""
 

@@ -1,4 +1,4 @@
-"""Rotated, flipped, cropped, resized, brightness changed, or another frame: read it from the pose.
+"""How a copy differs, in words: rotated, flipped, cropped, resized, brighter, or another frame.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/changes.html.md"""
 
@@ -51,13 +51,13 @@ def _inverse_pose(
 def _lies_within(
     pose: torch.Tensor,         # of squares whose edges are at -1 and 1, shape (n, 2, 3)
     tolerance: torch.Tensor,    # by which an edge may stick out, shape (n,)
-    most: float = .2,           # fraction of the area that may be missing
+    max_missing: float = .2,    # fraction of the area that may be missing
 ) -> np.ndarray:                # bool, shape (n,)
     "Whether one square is a part of the other, cut a little at its edges."
     corners = _transform_points(pose, torch.tensor([[-1., -1], [-1, 1], [1, -1], [1, 1]]))
     straight = pose[:, :, :2].abs().sort(dim=2).values[:, :, 0].amax(1) < .008
     inside = corners.abs().amax((1, 2)) < 1 + tolerance
-    return (straight & inside & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - most)).numpy()
+    return (straight & inside & (torch.linalg.det(pose[:, :, :2]).abs() > 1 - max_missing)).numpy()
 
 # %% ../../nbs/splits/changes.ipynb #fa247b2f
 def _pose_measures(

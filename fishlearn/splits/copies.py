@@ -1,4 +1,4 @@
-"""Find photos that are the same picture: rotated, flipped, cropped, resized, re-encoded, or with other brightness.
+"""Find near-duplicates: photos that are the same picture, rotated, flipped, cropped, resized, re-encoded or brighter.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/copies.html.md"""
 
@@ -125,11 +125,11 @@ def _is_valid_result(
 # %% ../../nbs/splits/copies.ipynb #0ba47a61
 @dataclass
 class Copies:
-    "Photos that are the same picture."
+    "Near-duplicates: which photos are the same picture, and why."
     table: pd.DataFrame     # photo table, with `group`
     pairs: pd.DataFrame     # paths `a` and `b`, `similarity`, `kind`, `why`; enough to connect all groups
     compared: pd.DataFrame  # `similarity` and `kind` of all pairs that were compared
-    line: float             # similarity from which on two photos count as the same picture
+    threshold: float        # similarity from which on two photos count as the same picture
     parts: pd.DataFrame     # one row per usable photo: `path`, numbers of its group `copies` and its `scene`
 
 def _group_copies(
@@ -154,7 +154,7 @@ def find_copies(
     frames: bool = False,   # also group other frames of one scene?
     decoded=None,           # pixels of a checked table, from `decode_all` (default: photos are read)
 ) -> Copies:
-    "Find photos that are the same picture."
+    "Find near-duplicates in a folder or a table: the same picture, re-encoded, cropped, flipped or rotated."
     table = _as_table(photos)
     if decoded is not None and "sha256" not in table: decoded = None
     asked = table.status == "ok"

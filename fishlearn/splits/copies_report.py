@@ -1,4 +1,4 @@
-"""Score found copies against the truth, show them side by side, and sum them up in sentences.
+"""Show near-duplicates side by side, sum them up in sentences, and score the search against the truth.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/copies_report.html.md"""
 
@@ -33,7 +33,7 @@ def pair_scores(
     group: pd.Series,       # found groups; None for photos that are alone
     truth: pd.Series,       # true groups, same index
 ) -> dict:                  # `precision` and `recall`, 0 to 1; `pairs`, the number of pairs found
-    "How well groups agree with the truth, counted in pairs of photos."
+    "Precision and recall of groups of copies against the truth, counted in pairs of photos."
     group, truth = group.rename("found"), truth.rename("truth")
     both, found, true = _count_pairs(group, truth), _count_pairs(group), _count_pairs(truth)
     return dict(precision=both / found if found else 1., recall=both / true if true else 1., pairs=found)
@@ -63,7 +63,7 @@ def pair_sheet(
     label: dict,            # path → species
     side: int = 120,        # of a photo, px
 ) -> Image.Image:           # RGB, two pairs per row
-    "Draw pairs side by side, with what was done."
+    "Draw pairs of copies side by side, with how they differ."
     sheet = Image.new("RGB", (4 * side + 60, -(-len(pairs) // 2) * (side + 46)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for i, r in enumerate(pairs.itertuples()):
@@ -82,14 +82,14 @@ def plot_similarity(
 ):                      # matplotlib figure
     "Plot the similarity of compared pairs and the threshold for copies."
     v = copies.compared.similarity.astype(float).clip(lower=0)
-    match, frame = v >= copies.line, copies.compared.kind == _FRAME
+    match, frame = v >= copies.threshold, copies.compared.kind == _FRAME
     parts = {"other photos": v[~match], "another frame": v[match & frame], "copies": v[match & ~frame]}
     fig = plt.Figure(figsize=(7, 2.4), layout="constrained")
     ax = fig.subplots()
     labels = [f"{name} ({len(x)})" for name, x in parts.items()]
     colours = ["lightgrey", "steelblue", "darkorange"]
     ax.hist(list(parts.values()), bins=np.linspace(0, 1, 51).tolist(), stacked=True, label=labels, color=colours)
-    ax.axvline(copies.line, color="black", lw=1)
+    ax.axvline(copies.threshold, color="black", lw=1)
     ax.set(yscale="symlog", xlabel="similarity of compared pairs", ylabel="pairs")
     ax.legend(frameon=False, loc="upper left")
     ax.spines[["top", "right"]].set_visible(False)
@@ -152,7 +152,7 @@ def _large_scene_line(
 def copies_summary(
     copies: Copies,     # from `find_copies`
 ) -> list:              # one to four sentences
-    "What was found, and what is wrong with it."
+    "How many copies were found, of which kinds, and whether their labels agree."
     if copies.parts.empty:
         return [f"none of the {len(copies.table)} photos could be searched for copies, "
                 "because none can be used"]

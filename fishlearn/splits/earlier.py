@@ -1,4 +1,4 @@
-"""When a set grows, photos stay on the side they were on.
+"""An earlier split is kept when photos are added (`previous_split`).
 
 Docs: https://fishlearn.github.io/fishlearn/splits/earlier.html.md"""
 

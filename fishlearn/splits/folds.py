@@ -48,7 +48,7 @@ def fold_photos(
     seed: int = 0,          # same seed, same folds
     by: str = "copies",     # `copies`, `group` or `random`
 ) -> pd.Series:             # 0 to k - 1 per row; None for rows not in use, and for a test part
-    "Divide the usable photos into folds that hold about the same fraction of every species."
+    "Divide the usable photos into stratified folds; copies and groups stay together."
     rows = table.reset_index(drop=True)
     rows = rows[(rows.status == "ok") & (rows.split != "test")]
     units, species = _split_units(rows, _split_kind(rows.assign(split=None), by)), _rarest_species(rows)

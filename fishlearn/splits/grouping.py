@@ -1,4 +1,4 @@
-"""Join copies into groups, cut chains, and name each group by its contents.
+"""The groups that are found: join copies, split chains whose ends differ, and name each group by its contents.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/grouping.html.md"""
 

@@ -1,4 +1,4 @@
-"""For each held-out photo that leaks, the training photo that gives it away, and what was done.
+"""For each held-out photo that leaks, its copy in training, and how the two differ.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/leaking_pairs.html.md"""
 

@@ -1,4 +1,4 @@
-"""What a split reveals: held-out photos with a copy in training, and shortcuts that don't need the animal.
+"""The leak report: held-out photos with a copy in training, and what is predictable without the animal.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/leaks.html.md"""
 
@@ -22,14 +22,14 @@ from .split import split_photos
 # %% ../../nbs/splits/leaks.ipynb #529af0a6
 @dataclass
 class LeakReport:
-    "What a split reveals."
+    "Data leakage across a split: held-out photos with a copy in training, and shortcuts."
     photos: dict                # side → number of held-out photos
     leaking: pd.DataFrame       # one row per held-out photo that leaks, with its `partner`
     shortcuts: pd.DataFrame     # from `measure_shortcuts`; empty if nothing is held out
 
     @property
     def copied(self) -> pd.DataFrame:
-        "Held-out photos with a copy in training, not just another frame."
+        "Held-out photos with a copy in training, not counting other frames of the same video."
         return self.leaking[self.leaking["copy"].astype(bool)]
 
     def counts(self) -> pd.DataFrame:
@@ -42,7 +42,7 @@ class LeakReport:
         label: dict,        # path → species
         n: int = 10,        # number of pairs
     ) -> pd.DataFrame:      # pairs for `pair_sheet`
-        "The pairs most worth showing."
+        "Leaking pairs to look at: those whose labels disagree first, then some of each kind."
         return _select_pairs(self.leaking.rename(columns=dict(path="a", partner="b")), label, n)
 
     def facts(self) -> dict:
@@ -67,7 +67,7 @@ def leak_report(
     decoded,                # its pixels: `Decoded`, or a `PhotoStore`
     shortcuts: bool = True, # measure shortcuts too?
 ) -> LeakReport:
-    "Look for leaks between the sides of a split."
+    "Find held-out photos that leak from training, and what shortcuts score."
     rows = _usable(table)
     photos = {side: int(n) for side in ("valid", "test") if (n := (rows.split == side).sum())}
     measured = measure_shortcuts(table, decoded) if shortcuts and _has_shortcuts(rows) else pd.DataFrame()
@@ -100,7 +100,7 @@ def compare_splits(
     decoded,                # pixels of the photos: `Decoded`, or a `PhotoStore`
     seed: int = 0,          # of the splits
 ) -> dict:                  # name of a split → `LeakReport`
-    "What each kind of split would reveal."
+    "Compare how much the given split, a random one, and one that keeps copies together leak."
     kinds = {"at random": "random", "by copies": "copies"}
     if copies.table.split.notna().any(): kinds = {"as it came": "given"} | kinds
     split = lambda kind: split_photos(copies.table, by=kind, seed=seed)
@@ -120,5 +120,5 @@ def _leak_row(
 def leak_table(
     reports: dict,          # from `compare_splits`
 ) -> pd.DataFrame:          # one row per split: counts of photos, and accuracy of each shortcut, 0 to 1
-    "Compare splits: leaks, and what shortcuts score."
+    "Leaks and scores of shortcuts, one row per split."
     return pd.DataFrame([_leak_row(name, report) for name, report in reports.items()])

@@ -1,4 +1,4 @@
-"""Pairs of photos, and the pose that maps the points of one photo to the other.
+"""The geometry of the search: pairs of photos, and the pose that maps points of one photo to the other.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/poses.html.md"""
 

@@ -1,4 +1,4 @@
-"""Align the candidate pairs, say what was done to each copy, and join copies into groups.
+"""Search for near-duplicates: align candidate pairs, decide which are copies, and join them.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/search.html.md"""
 

@@ -136,7 +136,7 @@ def measure_shortcuts(
     decoded,                # its pixels: `Decoded`, or a `PhotoStore`
     seed: int = 0,          # which photos, if there are too many
 ) -> pd.DataFrame:          # one row per shortcut, columns `_COLUMNS`
-    "How well things that are not the animal predict the species of held-out photos."
+    "How well the border, the size, the format and the camera alone predict the species of held-out photos."
     train, held = _train_and_held(table)
     chance, rows = (held.label == train.label.mode()[0]).mean(), []
     for name, (answer, used) in _shortcut_answers(train, held, decoded, seed).items():

@@ -1,4 +1,4 @@
-"""A short vector that identifies a photo even after it was rotated or flipped.
+"""Perceptual hashes: a short vector that identifies a photo even after it was rotated or flipped.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/signatures.html.md"""
 

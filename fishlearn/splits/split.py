@@ -1,4 +1,4 @@
-"""Decide which photos are for training, validation and test; photos of one group stay on one side.
+"""Split photos into training, validation and test; copies, and groups such as a boat trip, stay together.
 
 Docs: https://fishlearn.github.io/fishlearn/splits/split.html.md"""
 
@@ -37,7 +37,7 @@ def _split_kind(
     return by
 
 # %% ../../nbs/splits/split.ipynb #2e762b46
-def _check_shares(
+def _check_fractions(
     valid: float,           # fraction for validation
     test: float,            # fraction for the final test
 ) -> None:
@@ -81,8 +81,8 @@ def split_photos(
     seed: int = 0,              # same seed, same validation part; the test part is the same for all
     previous_split: pd.DataFrame | None = None,     # an earlier photo table whose photos stay on their sides
 ) -> pd.DataFrame:              # the table with `split`: `train`, `valid`, `test`, or None if not in use
-    "Split the usable photos."
-    _check_shares(valid, test)
+    "Split the usable photos; those of one `group` stay together, unless `by` is `random`."
+    _check_fractions(valid, test)
     table = table.reset_index(drop=True)
     by = _split_kind(table, by)
     if by == "given":
@@ -114,7 +114,7 @@ def cap_species(
     seed: int = 0,              # which photos
     given: bool = False,        # is the table's own split kept? Then only training photos are capped
 ) -> pd.DataFrame:              # the table with photos over the cap left out
-    "Keep at most so many photos of each species, spread over its groups."
+    "Keep at most `max_per_species` photos of each species, spread over its groups."
     if not isinstance(max_per_species, (int, np.integer)) or max_per_species < 1:
         raise ArgumentError(f"max_per_species must be a whole number from 1, not {max_per_species}.")
     table = table.reset_index(drop=True)

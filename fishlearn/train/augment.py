@@ -1,4 +1,4 @@
-"""Random variants of training photos, as policies with names.
+"""Augmentation: random variants of training photos, as policies with names.
 
 Docs: https://fishlearn.github.io/fishlearn/train/augment.html.md"""
 
@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/train/augment.ipynb #0955e2c6
-POLICIES = dict(
+POLICIES = dict(  # name → what the augmentation policy does
     none="photos as they are",
     flip="half of the photos flipped left to right",
     flips="half of the photos flipped left to right, and half upside down",
@@ -114,7 +114,7 @@ def augmentation(
     size=256,               # side of the photos, px, or `(height, width)`
     flip: bool = True,      # may photos be flipped? False for animals whose sides differ, such as flatfish
 ) -> Augmentation:
-    "Make the policy of a name."
+    "Make an augmentation policy by name."
     _check_augmentation(name, flip=flip)
     steps = _photo_steps(name, size, flip)
     batch_tfms = aug_transforms(do_flip=flip) if name in ("fastai", *_BLENDS) else []

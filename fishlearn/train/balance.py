@@ -1,4 +1,4 @@
-"""Draw balanced batches from unbalanced photos, and see what a batch holds.
+"""Draw class-balanced batches from imbalanced data, and see what a batch holds.
 
 Docs: https://fishlearn.github.io/fishlearn/train/balance.html.md"""
 
@@ -23,7 +23,7 @@ from ..data.table import species_counts
 from ..errors import ArgumentError, _check_option
 
 # %% ../../nbs/train/balance.ipynb #ba07fabb
-BALANCES = dict(
+BALANCES = dict(  # name → what the balancing method does
     none="photos as they come: common species are seen more often than rare ones",
     batches="every batch holds equally many photos of each of its species",
     oversample="rare species are drawn more often, so that all are seen equally often",
@@ -82,7 +82,7 @@ def balanced_batches(
     rng=random,                     # source of randomness: the module `random`, or a `random.Random`
     n_batches: int | None = None,   # batches per epoch (default: as many as the photos would fill)
 ) -> list:                          # batches: lists of positions
-    "Draw an epoch of batches with equally many photos of equally many species (Hermans et al. 2017)."
+    "Draw an epoch of batches, each with equally many photos of each of its species (Hermans et al. 2017)."
     photos = _photos_of_each(targets)
     n = min(n_species, len(photos))
     species_waiting: list = []
@@ -175,7 +175,7 @@ def batch_counts(
     dl,                     # fastai loader over rows of the photo table
     n: int = 10,            # number of batches, from the next one
 ) -> pd.DataFrame:          # photos of each species (columns) in each batch (rows)
-    "Count what the next batches hold."
+    "Photos per species in the next batches."
     counts = _loader_counts(dl)
     return pd.DataFrame([counts.iloc[b].sum() for b in _next_order(dl)[:n]]).rename_axis("batch")
 

@@ -1,4 +1,4 @@
-"""Every option about splitting and training, written once: in Python, on the command line and on this page.
+"""Every option of splitting and training, defined once, for Python and for the command line.
 
 Docs: https://fishlearn.github.io/fishlearn/train/config.html.md"""
 
@@ -29,8 +29,8 @@ class SplitConfig:
     strict: bool = False            # stop if a held-out photo has a copy in training?
 
     def __post_init__(self):
-        from fishlearn.splits.split import _check_shares
-        _check_shares(self.valid, self.test)
+        from fishlearn.splits.split import _check_fractions
+        _check_fractions(self.valid, self.test)
 
 # %% ../../nbs/train/config.ipynb #0b942486
 @dataclass

@@ -26,7 +26,7 @@ from .learner import _is_multilabel
 
 # %% ../../nbs/train/features.ipynb #79829373
 class PhotoFeatures(NamedTuple):
-    "What `photo_features` returns; both tensors are on the CPU."
+    "Features and species of photos, as tensors on the CPU."
     features: torch.Tensor  # float32, shape (views, n, d)
     targets: torch.Tensor   # class numbers, shape (n,); or 0 and 1, shape (n, species)
 
@@ -136,7 +136,7 @@ def fit_head(
     C: float = .1,                      # inverse strength of regularisation
     views: list[str] | None = None,     # such as `["whole"]` (default: four views)
 ) -> float:                             # loss on the training photos
-    "Fit the head exactly, on features of the frozen body."
+    "Fit the head to its optimum, on features of the frozen body, without changing the body."
     head, items, views = learn.model[1].eval(), learn.dls.train.items, views or _four_views()
     x, y = _head_inputs(learn, items, views), _item_targets(learn, items).repeat_interleave(len(views), 0)
     if _is_multilabel(learn.dls): fit = _fit_each(x.astype(np.float32), y.numpy(), C / len(views))

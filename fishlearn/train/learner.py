@@ -73,7 +73,7 @@ def _species_metrics(
     return [accuracy_multi, AccumMetric(macro_f1, thresh=.5, activation="sigmoid", flatten=False)]
 
 # %% ../../nbs/train/learner.ipynb #76628338
-OPTIMISERS = dict(adamw=Adam, adam=partial(Adam, decouple_wd=False), sgd=partial(SGD, mom=.9))
+OPTIMISERS = dict(adamw=Adam, adam=partial(Adam, decouple_wd=False), sgd=partial(SGD, mom=.9))  # name → optimiser
 
 # %% ../../nbs/train/learner.ipynb #0bd88307
 class FrozenStatistics(Callback):

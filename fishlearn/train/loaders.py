@@ -22,7 +22,7 @@ from fastai.data.transforms import ColReader, IndexSplitter, IntToFloatTensor, N
 from fastai.vision.core import PILImage
 from fasttransform import Transform
 
-from ..data.health import Decoded, _check_broken_share, decode_all
+from ..data.health import Decoded, _check_broken_fraction, decode_all
 from ..data.preprocessing import _as_preprocessing
 from ..data.regions import _photo_file
 from ..data.table import SEPARATOR, _usable
@@ -34,7 +34,7 @@ _GREY = 128     # value of the pixels that stand in for a photo
 
 @dataclass
 class PhotoStore(Decoded):
-    "Decoded photos that fastai opens by path."
+    "Cached pixels, by path, that a fastai `DataBlock` opens."
     expected: frozenset = frozenset()           # paths of training photos, decoded when needed
     broken: dict = field(default_factory=dict)  # those that could not be read → reason
     skipping: bool = True       # skip a broken photo? False while fastai inspects its first item
@@ -44,10 +44,10 @@ class PhotoStore(Decoded):
     ) -> PILImage:          # of the store's height and width
         "Open a photo as a fastai image, from the cache if possible; `JobError` if it can't be read."
         try: pixels = self.at([photo])[0] if isinstance(photo, str) else self.preprocessing.pixels(photo)
-        except JobError as e: return self.skip(photo, e)
+        except JobError as e: return self._skip(photo, e)
         return PILImage.create(pixels)
 
-    def skip(self,
+    def _skip(self,
         photo,              # path, or an open image
         error: JobError,    # why it can't be read
     ) -> PILImage:          # a grey image, if `skipping` is off
@@ -56,7 +56,7 @@ class PhotoStore(Decoded):
         if photo not in self.broken:
             logger.warning(f"skipped, it can no longer be read: {photo} ({error})")
         self.broken[photo] = str(error)
-        _check_broken_share(self.broken, len(self.expected))
+        _check_broken_fraction(self.broken, len(self.expected))
         if self.skipping: raise SkipItemException
         return PILImage.create(np.full((*self.size, 3), _GREY, np.uint8))
 
@@ -72,7 +72,7 @@ class PhotoStore(Decoded):
 
 # %% ../../nbs/train/loaders.ipynb #0b6e0f62
 class DecodedPhotos(NamedTuple):
-    "What `decode_photos` returns."
+    "A checked photo table, and the `PhotoStore` of its pixels."
     table: pd.DataFrame     # photo table with unreadable photos left out, and facts about the others
     store: PhotoStore       # pixels of the usable photos
 
@@ -85,7 +85,7 @@ def decode_photos(
     checked, decoded = decode_all(table, preprocessing, seconds)
     if "sha256" in table:
         lost = checked[(table.status == "ok").to_numpy() & (checked.status != "ok")]
-        _check_broken_share(dict(zip(lost.path, lost.reason, strict=True)), len(_usable(table)))
+        _check_broken_fraction(dict(zip(lost.path, lost.reason, strict=True)), len(_usable(table)))
     return DecodedPhotos(checked, PhotoStore(**vars(decoded)))
 
 # %% ../../nbs/train/loaders.ipynb #2bf58c88

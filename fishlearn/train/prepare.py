@@ -80,7 +80,7 @@ def _check_leaks(
 
 # %% ../../nbs/train/prepare.ipynb #b8e3c86c
 class PreparedPhotos(NamedTuple):
-    "Photos that are ready for training."
+    "Photos that are decoded and split, ready for training."
     table: pd.DataFrame     # photo table with `split`
     store: Any              # `PhotoStore` with their pixels
     split: str              # how they were split: `given`, `copies`, `group` or `random`
@@ -108,7 +108,7 @@ def prepare_photos(
     config: SplitConfig | None = None,  # how to split
     seed: int = 0,                      # of the split
 ) -> PreparedPhotos:
-    "From any source to decoded photos that are split."
+    "Read, check, decode and split photos from any source."
     from fishlearn.data.shape import _shape_for
     from fishlearn.splits.copies import find_copies
     from fishlearn.splits.copies_report import copies_summary

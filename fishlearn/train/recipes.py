@@ -1,4 +1,4 @@
-"""From a Learner to a trained network, each in a few lines that you can copy.
+"""The training recipes: each turns a Learner into a trained network, in a few lines that you can copy.
 
 Docs: https://fishlearn.github.io/fishlearn/train/recipes.html.md"""
 
@@ -30,7 +30,7 @@ def probe(
     C: float = .1,          # inverse strength of regularisation
     flip: bool = True,      # also use flipped photos?
 ) -> pd.DataFrame:          # one row: `stage`, `epoch`, `train_loss`
-    "Fit the head on features of the frozen body."
+    "Linear probe: fit the head on features of the frozen body, in seconds."
     def work():
         loss = fit_head(learn, C, _four_views(flip))
         return pd.DataFrame([dict(stage="probe", epoch=0, train_loss=loss)])
@@ -45,7 +45,7 @@ def finetune(
     progressive: bool = False,  # start with smaller photos?
     flip: bool = True,          # also use flipped photos when the head is fitted?
 ) -> pd.DataFrame:              # one row per epoch: `stage`, `epoch`, losses, metrics
-    "Train the head, then everything, with discriminative learning rates."
+    "Fine-tune: fit or train the head, then everything, with discriminative learning rates."
     if freeze_epochs:
         learn.freeze()
         stages = [fit_stage(learn, "head", freeze_epochs, find_lr(learn, "head"))]
@@ -78,7 +78,7 @@ def scratch(
     lr: float = 1e-3,               # learning rate
     schedule: str = "one_cycle",    # or `flat`: a constant learning rate
 ) -> pd.DataFrame:                  # one row per epoch: `stage`, `epoch`, losses, metrics
-    "Train everything from the first step."
+    "Train all layers from the first step, for a network without pretrained weights."
     learn.unfreeze()
     return fit_stage(learn, "scratch", epochs, lr, schedule=schedule)
 

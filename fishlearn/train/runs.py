@@ -1,4 +1,4 @@
-"""From a split photo table to a trained Learner, and a folder from which training can be resumed.
+"""From a split photo table to a trained Learner; an interrupted training is resumed from its folder.
 
 Docs: https://fishlearn.github.io/fishlearn/train/runs.html.md"""
 
@@ -116,7 +116,7 @@ def _open_run(
                             "or delete the folder to start again.")
     checkpoint = Checkpoint(run, resume, seed)
     if resume and is_main_process(): logger.info(_resume_message(run, there, len(checkpoint.history)))
-    started = checkpoint.once("plan", lambda: plan)
+    started = checkpoint._once("plan", lambda: plan)
     if other := [k for k in plan if started.get(k) != plan[k]]:
         was = ", ".join(f"{k}: {started.get(k)}" for k in other)
         raise ArgumentError(f"The run in {run} was started with different {' and '.join(other)} ({was}); "
@@ -173,7 +173,7 @@ def _training_hardware(
     "The precision and layout that were asked for, else the fastest here."
     x = learn.dls.test_dl(learn.dls.train.items[:8]).one_batch()[0].as_subclass(torch.Tensor)
     net = learn.model.train(config.recipe != "probe")
-    found = checkpoint.once("hardware", lambda: asdict(_autotune_network(net, x)))
+    found = checkpoint._once("hardware", lambda: asdict(_autotune_network(net, x)))
     asked = {k: getattr(config, k) for k in ("precision", "layout") if getattr(config, k) != "auto"}
     chosen = ComputeConfig(**found | asked)
     if x.device.type == "cpu": torch.set_num_threads(chosen.threads)
@@ -183,7 +183,7 @@ def _training_hardware(
 
 # %% ../../nbs/train/runs.ipynb #046f29d9
 class TrainingResult(NamedTuple):
-    "What a training leaves behind."
+    "The Learner, the history and the options of a finished training run."
     learner: Learner            # trained
     history: pd.DataFrame       # one row per epoch or stage
     config: TrainingConfig      # without `auto`

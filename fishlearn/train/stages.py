@@ -1,4 +1,4 @@
-"""A training is a series of stages; a finished stage is not repeated.
+"""A training run is a series of stages; a resumed run does not repeat a finished stage.
 
 Docs: https://fishlearn.github.io/fishlearn/train/stages.html.md"""
 
@@ -64,7 +64,7 @@ def load_stage(
     learn: Learner,     # changed in place
     file,               # `stage-….safetensors`, in the folder of a run
 ) -> Learner:           # the same
-    "Load the weights of a stage."
+    "Load the weights that a finished stage left."
     get_model(learn.model).load_state_dict(read_weights(file))
     return learn
 
@@ -88,12 +88,12 @@ def _run_stage(
     "Run a stage, or load its result if it is finished."
     checkpoint = learn.checkpoint
     if stage in checkpoint.state["done"]:
-        checkpoint.load()
+        checkpoint._load()
         return pd.DataFrame(checkpoint.state["done"][stage])
-    checkpoint.begin(stage)
+    checkpoint._begin_stage(stage)
     history = work()
     _save_stage(learn, stage)
-    checkpoint.end(history)
+    checkpoint._end_stage(history)
     wait_for_everyone()
     return history
 
@@ -113,7 +113,7 @@ def _interruptible(
         raise
     finally:
         for cb in learn.cbs:
-            if isinstance(cb, AnyPrecision): cb.release()
+            if isinstance(cb, AnyPrecision): cb._release()
 
 # %% ../../nbs/train/stages.ipynb #04a4b25b
 def _validation_metric(
@@ -136,7 +136,7 @@ def _set_baseline(
     best.baseline = None
     if improve and len(learn.dls.valid_ds):
         measure = lambda: _validation_metric(learn, best.monitor)
-        best.baseline = learn.checkpoint.once(f"{stage} baseline", measure)
+        best.baseline = learn.checkpoint._once(f"{stage} baseline", measure)
 
 # %% ../../nbs/train/stages.ipynb #f4a027b8
 @_ensure_checkpoint
@@ -203,14 +203,14 @@ def find_lr(
 ) -> float:                     # learning rate for the head
     "Search for a learning rate (Smith 2017); a resumed run keeps its first result."
     def search():
-        learn.checkpoint.begin(stage)
+        learn.checkpoint._begin_stage(stage)
         finder = _LRFinderInMemory(start_lr, end_lr, num_it)
         with learn.no_logging(), _interruptible(learn, stage):
             learn.fit(num_it, cbs=[finder, EpochSeed(learn.checkpoint.seed, f"{stage} search")])
         losses = [float(v) for v in learn.recorder.losses]
         learn.lr_curve = pd.DataFrame(dict(lr=learn.recorder.lrs, loss=losses))
         return _suggest_lr(learn.lr_curve.lr, learn.lr_curve.loss)
-    return learn.checkpoint.once(f"{stage} lr", search)
+    return learn.checkpoint._once(f"{stage} lr", search)
 
 # %% ../../nbs/train/stages.ipynb #57f55435
 def plot_lr(
