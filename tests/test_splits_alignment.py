@@ -44,7 +44,7 @@ def test_as_opencv(name, seed):
     x, pose, similarity = align(photo, COPIES[name](photo))
     ours = to_pixels(pose[0].numpy().astype(float))
     rough = (ours + np.random.default_rng(seed).normal(0, [.01, .01, 1], (2, 3))).astype(np.float32)
-    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 500, 1e-7)
+    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 2000, 1e-7)
     y, z = np.mgrid[:128, :128] - 63.5
     disc = (np.hypot(y, z) < 50).astype(np.uint8)
     theirs = rough
