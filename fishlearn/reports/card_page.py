@@ -149,7 +149,7 @@ _BODY = _STYLE + _TABLE + """<div class="card"><h1>Data card</h1>
 {{ show_picture(photos, "A few photos of each species") }}
 {% if copies %}
 <h2>Copies and splits</h2>
-{% for line in copies.thresholds %}
+{% for line in copies.lines %}
 <p>{{ line }}</p>
 {% endfor %}
 {{ show_table(copies.table) }}
