@@ -13,9 +13,8 @@ from check_code import FUNCTIONS
 PAGE = Path("nbs/api.ipynb")
 INTRO = """# API at a glance
 
-> Every command and every public name on one page, package by package.
-
-Most work needs two names:
+> Every command and every public name on one page, package by package."""
+START = """Most work needs two names:
 
 ```python
 from fishlearn.core import train_species_model, SpeciesModel
@@ -32,7 +31,7 @@ LONGEST = 48  # of a default or a constant; longer ones are left out
 UNTYPED = ("_", "before_", "after_", "forward", "state_dict", "load_state_dict")  # called by fastai and PyTorch
 ORDER = ("core cli commands deploy evaluation reports data splits train models callbacks samples bench "
          "messages errors cache processes files").split()  # what a user needs first comes first
-HEAD = ["| name | call | what it does |", "|---|---|---|"]
+HEAD = ["| call | what it does |", "|---|---|"]
 
 
 def cell(text):
@@ -80,10 +79,10 @@ def call(node):
     inits = [n for part in parts for n in part.body if isinstance(n, FUNCTIONS) and n.name == "__init__"]
     if inits: return call_of(parameters(inits[-1]))
     outer = [name for part in parts for name in map(ast.unparse, part.bases) if name not in classes()]
-    if "Exception" in outer: return "exception"
+    if "Exception" in outer: return "(exception)"
     fields = {f.target.id: f.value for part in parts for f in part.body if isinstance(f, ast.AnnAssign)}
     if fields: return call_of([name + (f"={default(v)}" if v else "") for name, v in fields.items()])
-    return f"as `{outer[-1]}`" if outer else call_of([])
+    return f"(as `{outer[-1]}`)" if outer else call_of([])
 
 
 def call_of(words):
@@ -93,7 +92,7 @@ def call_of(words):
 
 def row(name, call, says):
     "A line of a table; nbdev makes a link of the name."
-    return f"| `{name}` | {cell(call)} | {cell(says)} |"
+    return f"| `{name}` {cell(call)} | {cell(says)} |"
 
 
 def says(node):
@@ -107,7 +106,7 @@ def methods(owner):
     for name, n in own.items():
         if name.startswith(UNTYPED) or not says(n): continue
         is_property = any("prop" in ast.unparse(d) for d in n.decorator_list)
-        yield row(f"{owner.name}.{name}", "property" if is_property else call_of(parameters(n)), says(n))
+        yield row(f"{owner.name}.{name}", "(property)" if is_property else call_of(parameters(n)), says(n))
 
 
 def constant(node, lines):
@@ -121,7 +120,7 @@ def rows(node, names, page, lines):
     "Rows of what one statement of a module defines for everybody."
     if isinstance(node, ast.Assign):
         targets = [t.id for t in node.targets if isinstance(t, ast.Name) and t.id in names]
-        return ["| [`{}`]({}) | {} | {} |".format(n, page, *map(cell, constant(node, lines))) for n in targets]
+        return ["| [`{}`]({}) = {} | {} |".format(n, page, *map(cell, constant(node, lines))) for n in targets]
     if getattr(node, "name", None) not in names: return []
     if isinstance(node, ast.ClassDef): return [row(node.name, call(node), says(node)), *methods(node)]
     return [row(node.name, call_of(parameters(node)), says(node))]
@@ -139,7 +138,7 @@ def module_rows(file):
     tree, page = ast.parse(text), NOTEBOOK.search(text)
     names = [] if package(file) in ("fishlearn.commands", "fishlearn.cli") else public_names(tree)
     found = [line for node in tree.body for line in rows(node, names, page[1], text.splitlines())]
-    return [f"| [**{file.stem}**]({page[1]}) | | *{cell(says(tree))}* |", *found]
+    return [f"| [**{file.stem}**]({page[1]}) | *{cell(says(tree))}* |", *found]
 
 
 def package(file):
@@ -160,13 +159,13 @@ def command_rows():
         shown = [p for p in command.params if not getattr(p, "hidden", False)]
         words = [p.name.upper() if p.param_type_name == "argument" else "/".join(p.opts[:1] + p.secondary_opts)
                  for p in shown]
-        yield row(f"fishlearn {name}", f"`{' '.join(words)}`", command.help)
+        yield row(f"fishlearn {name}", " ".join(f"`{word}`" for word in words), command.help)
 
 
 def page_cells():
     "The texts of the page: an introduction, and a table for each package."
     files = sorted((f for f in Path("fishlearn").rglob("[!_]*.py")), key=place)
-    yield INTRO
+    yield from (INTRO, START)
     yield "\n".join(["## Commands\n", COMMON_OPTIONS, *HEAD, *command_rows()])
     for name, group in groupby(files, package):
         yield "\n".join([f"## {name}\n", *HEAD, *(line for f in group for line in module_rows(f))])

@@ -1,4 +1,4 @@
-"""`train_species_model`: from photos to a classifier, evaluated on photos that it has never seen, not even as copies.
+"""`train_species_model`: from photos to an evaluated classifier in one call.
 
 Docs: https://fishlearn.github.io/fishlearn/core.html.md"""
 

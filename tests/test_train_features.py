@@ -38,13 +38,13 @@ def learn(photos, monkeypatch, tmp_path):
 def test_views_keep_their_shape_and_direction():
     x = torch.arange(64.).reshape(1, 1, 8, 8).repeat(1, 3, 1, 1)
     assert [tuple(view(x).shape) for view in _VIEWS.values()] == [(1, 3, 8, 8)] * 5
-    assert torch.equal(_VIEWS["mirrored"](x).flip(3), x)
+    assert torch.equal(_VIEWS["flipped"](x).flip(3), x)
     assert all(_VIEWS[v](x).diff(dim=3).min() >= 0 for v in _four_views(flip=False))
 
 
 def test_features_do_not_depend_on_the_batch(learn):
     body, items = _fast_body(learn, torch.float32), learn.dls.train.items
-    alone, together = (_extract_features(learn, body, items[:n], ["whole", "mirrored"]) for n in (1, 40))
+    alone, together = (_extract_features(learn, body, items[:n], ["whole", "flipped"]) for n in (1, 40))
     assert together.shape == (40, 2, 1280) and torch.equal(alone[0], together[0])
 
 

@@ -35,7 +35,7 @@ def _comparison(
     pairs: list,        # of seconds: ours, the other's
     note: str = "",     # a remark
 ) -> Comparison:
-    "Summarize pairs of times."
+    "Summarise pairs of times."
     ours, other = zip(*pairs)
     ratios, median = [b / a for a, b in pairs], statistics.median
     return Comparison(what, against, median(ours), median(other), median(ratios), min(ratios), max(ratios), note)

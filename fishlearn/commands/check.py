@@ -1,4 +1,4 @@
-"""`fishlearn check`: counts, broken files, copies and leaks, before anything is trained.
+"""Look at photos before training: counts, broken files, copies and leaks.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/check.html.md"""
 

@@ -1,4 +1,4 @@
-"""What commands share: arguments, tables that fit a terminal, and checks of the files to write.
+"""Arguments, tables that fit a terminal, and checks of the files to write.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/common.html.md"""
 

@@ -1,4 +1,4 @@
-"""`fishlearn predict` and `fishlearn evaluate`: identify photos, and evaluate a model on photos whose species is known.
+"""Identify photos, and evaluate a model on photos whose species is known.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/predict.html.md"""
 

@@ -1,4 +1,4 @@
-"""`fishlearn cache` and `fishlearn bench`: what is kept between runs, and how fast fishlearn is on this machine.
+"""Show or clear what is kept between runs, and measure how fast fishlearn is on this machine.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/tools.html.md"""
 

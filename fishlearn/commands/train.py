@@ -1,4 +1,4 @@
-"""`fishlearn train` and `fishlearn demo`: train a model on photos and save it.
+"""Train a model on photos and save it; try it on synthetic photos.
 
 Docs: https://fishlearn.github.io/fishlearn/commands/train.html.md"""
 

@@ -150,7 +150,7 @@ _BODY = _STYLE + _TABLE + """<div class="card"><h1>Data card</h1>
 {% if copies %}
 <h2>Copies and splits</h2>
 {% for line in copies.lines %}
-<p>{{ line }}</p>
+<p>{{ line[:1] | upper }}{{ line[1:] }}</p>
 {% endfor %}
 {{ show_table(copies.table) }}
 {% if copies.pairs %}{{ show_picture(copies.pairs, "Pairs of photos that are alike") }}{% endif %}

@@ -48,7 +48,7 @@ def plot_counts(
         ax.set(yscale="log", xlabel="species, by number of photos", ylabel="photos")
     else: _named_bars(ax, species, colours)
     handles = [Patch(color=colour, label=label) for k, (colour, label) in _COLOURS.items() if k in kinds.values]
-    ax.legend(handles=handles, frameon=False, loc="upper right" if n > 60 else "lower right")
+    if len(handles) > 1: fig.legend(handles=handles, frameon=False, loc="outside upper right")
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 

@@ -100,7 +100,7 @@ class _Change(NamedTuple):
     words: np.ndarray | str # how `why` describes it, one for all or one per pair
 
 def _possible_changes(
-    measures: pd.DataFrame,     # from `_pose_measures`, with `relit` from `_brightness_changed`
+    measures: pd.DataFrame,     # from `_pose_measures`, with `brightness` from `_brightness_changed`
     sizes: np.ndarray,          # width and height of photos and partners, px, shape (n, 2, 2)
 ) -> list:                      # of `_Change`, the most important first
     "All changes a photo may have gone through."
@@ -115,8 +115,8 @@ def _possible_changes(
         _Change(_FRAME, ~same_scene, _FRAME + ", moved by " + moved + " %"),
         _Change("cropped", ~whole & same_scene, "cropped"),
         _Change("rotated", rotated, "rotated by " + angle.astype(str) + "°"),
-        _Change("mirrored", measures.flipped, np.where(upside_down, "mirrored upside down", "mirrored")),
-        _Change("relit", measures.relit, "other light"),
+        _Change("flipped", measures.flipped, np.where(upside_down, "flipped upside down", "flipped")),
+        _Change("brightness changed", measures.brightness, "brightness changed"),
         _Change("resized", resized, "resized")]
 
 def _describe_changes(
@@ -125,7 +125,7 @@ def _describe_changes(
     sizes: np.ndarray,      # width and height of photos and partners, px, shape (n, 2, 2)
 ) -> pd.DataFrame:          # `kind`, the most important change, and `why`, all of them in words
     "What was done to aligned photos."
-    measures = _pose_measures(pairs, pose, sizes).assign(relit=_brightness_changed(pairs, pose))
+    measures = _pose_measures(pairs, pose, sizes).assign(brightness=_brightness_changed(pairs, pose))
     changes = _possible_changes(measures, sizes)
     kind = np.select([c.happened for c in changes], [c.kind for c in changes], "re-encoded")
     words = np.stack([np.where(c.happened, c.words, "").astype(object) for c in changes], 1)

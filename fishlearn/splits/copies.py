@@ -74,7 +74,7 @@ def _search_copies(
     return dict(found=pairs.values.tolist(), part=part.tolist(), line=line)
 
 # %% ../../nbs/splits/copies.ipynb #a0a622bc
-_METHOD = "2"
+_METHOD = "3"
 
 def _file_hash(
     path: str,      # of a photo

@@ -98,7 +98,7 @@ def plot_similarity(
 # %% ../../nbs/splits/copies_report.ipynb #5d32238e
 def _count_kinds(
     kinds: pd.Series,   # kind of each pair, or photo
-) -> str:               # such as "rotated 12, mirrored 3"
+) -> str:               # such as "rotated 12, flipped 3"
     "How many there are of each kind, most frequent first."
     return ", ".join(f"{k} {n}" for k, n in kinds.value_counts().items())
 

@@ -124,7 +124,7 @@ def _shortcut_answers(
     size = both.width.astype(int).astype(str) + "×" + both.height.astype(int).astype(str)
     kinds = {"file format": both.format.astype(str) + " " + both["mode"].astype(str),
              "camera": both.camera.fillna("no camera").astype(str)}
-    answers = {"outer ring": (_by_border(train, held, decoded, seed), "colours of the outer sixteenth"),
+    answers = {"border": (_by_border(train, held, decoded, seed), "colours of the outer sixteenth"),
                "image size": (_by_size(train, held), _category_summary(size))}
     return answers | {k: (_by_category(train, held, v), _category_summary(v)) for k, v in kinds.items()}
 
@@ -147,7 +147,7 @@ def measure_shortcuts(
 
 # %% ../../nbs/splits/shortcuts.ipynb #452f255c
 _MEANING = {
-    "outer ring": ("border of a photo", "the background"),
+    "border": ("border of a photo", "the background"),
     "image size": ("size of a photo", "how photos were cropped"),
     "file format": ("file format", "how photos were saved"),
     "camera": ("camera", "traces of the camera")}

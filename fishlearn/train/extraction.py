@@ -44,16 +44,16 @@ def _corner_crop(
 
 _VIEWS = {
     "whole": lambda x: x,
-    "mirrored": lambda x: x.flip(3),
+    "flipped": lambda x: x.flip(3),
     "upper left": lambda x: _corner_crop(x, True),
     "lower right": lambda x: _corner_crop(x, False),
-    "lower right mirrored": lambda x: _corner_crop(x, False).flip(3)}
+    "lower right flipped": lambda x: _corner_crop(x, False).flip(3)}
 
 def _four_views(
     flip: bool = True,  # may photos be flipped?
 ) -> list[str]:         # keys of `_VIEWS`; only three without flipping
     "List the views that a head is fitted on."
-    if flip: return ["whole", "mirrored", "upper left", "lower right mirrored"]
+    if flip: return ["whole", "flipped", "upper left", "lower right flipped"]
     return ["whole", "upper left", "lower right"]
 
 # %% ../../nbs/train/extraction.ipynb #532445cb

@@ -155,7 +155,7 @@ def photo_logits(
     items: pd.DataFrame,    # rows of the photo table
 ) -> np.ndarray:            # shape (n, species)
     "Predict from features that are computed once."
-    views = ["whole", "mirrored"] if isinstance(learn.model, MirrorNet) else ["whole"]
+    views = ["whole", "flipped"] if isinstance(learn.model, MirrorNet) else ["whole"]
     head, device = learn.model[1].eval(), learn.dls.device
     def logits(chunk):
         each = [head(torch.from_numpy(chunk[:, v]).to(device)) for v in range(len(views))]
