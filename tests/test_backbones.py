@@ -7,6 +7,8 @@ from fishlearn.deploy.species_model import SpeciesModel
 from fishlearn.models.backbones import create_body
 from fishlearn.samples.fish import sample_fish
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):

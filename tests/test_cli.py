@@ -89,11 +89,11 @@ def test_old_options(here, tmp_path):
     assert json.loads((tmp_path / "m/species.json").read_text())["preprocessing"]["resize"] == "pad"
 
 
-def test_quiet(here, tmp_path):
+def test_quiet(here):
     "`-q` leaves the results and nothing else."
-    loud, quiet = (run("train", "photos", "--out", tmp_path / w[0], "--size", "64", *w[1:], cwd=here) for w in (["a"], ["b", "-q"]))
-    assert "split (copies)" in loud[1] and "split (copies)" not in quiet[1]
-    assert "accuracy" in quiet[1] and quiet[2].strip() == ""
+    loud, quiet = (run("evaluate", "model", "photos", *words, cwd=here) for words in ([], ["-q"]))
+    assert "72 photos of 9 species" in loud[1] and "72 photos of 9 species" not in quiet[1]
+    assert "accuracy" in quiet[1] and "predict" not in quiet[2]
 
 
 @pytest.mark.parametrize("words, status, sentence", [
@@ -122,8 +122,8 @@ def test_cache_and_bench(here, tmp_path, monkeypatch):
     assert run("check", "photos", cwd=here)[0] == 0
     status, said, _ = run("cache", cwd=here)
     assert status == 0 and "pixels 128×128" in said
-    status, said, err = run("bench", "photos", "--only", "start", "--json", "b.json", "--csv", "b.csv", "--chart", "b.png", cwd=here)
+    status, said, err = run("bench", "photos", "--only", "reading", "--json", "b.json", "--csv", "b.csv", "--chart", "b.png", cwd=here)
     assert status == 0, err
-    assert [c["what"] for c in json.loads((here / "b.json").read_text())["found"]] == ["fishlearn --help", "fishlearn predict"]
-    assert len((here / "b.csv").read_text().splitlines()) == 3 and (here / "b.png").stat().st_size > 5000
+    assert [c["what"] for c in json.loads((here / "b.json").read_text())["found"]] == ["check and decode 72 photos"]
+    assert len((here / "b.csv").read_text().splitlines()) == 2 and (here / "b.png").stat().st_size > 5000
     assert run("cache", "--clear", cwd=here)[1].split()[0] == "0"

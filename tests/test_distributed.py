@@ -69,6 +69,7 @@ def balanced(one, two):
     assert len(two[0]["balanced"]) == len(two[1]["balanced"])
 
 
+@pytest.mark.no_cover
 def test_one_and_two(tmp_path):
     "Both trainings run once, and all checks use them."
     (one, printed), (two, printed_by_two) = (run(tmp_path / name, n) for n, name in enumerate(("one", "two"), 1))
@@ -103,6 +104,7 @@ notebook_launcher(train_all, num_processes=2, use_port=port)
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform != "linux", reason="a notebook forks its processes, which needs Linux")
 def test_notebook_launcher(tmp_path):
     "From a notebook: the weights of the first process replace the different ones of the second."

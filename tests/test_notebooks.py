@@ -11,6 +11,13 @@ from nbdev.process import NBProcessor, Processor
 pytestmark = pytest.mark.notebooks
 config = get_config()
 NOTEBOOKS = sorted(config.nbs_path.rglob("*.ipynb"), key=lambda f: -f.stat().st_size)
+UNMEASURED = "index", "tutorials"  # they take long, and use what other pages have measured
+
+
+def as_parameter(notebook):
+    "A notebook with its name, and whether coverage is measured in it."
+    name = notebook.relative_to(config.nbs_path).as_posix()
+    return pytest.param(notebook, id=name, marks=[pytest.mark.no_cover] if name.startswith(UNMEASURED) else [])
 
 
 def only_imports(source):
@@ -37,7 +44,7 @@ class ImportExports(Processor):
     _exporti_ = _exports_ = _export_
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda f: f.relative_to(config.nbs_path).as_posix())
+@pytest.mark.parametrize("notebook", map(as_parameter, NOTEBOOKS))
 def test_notebook(notebook, monkeypatch):
     monkeypatch.setattr(nbdev.test, "NBProcessor", partial(NBProcessor, procs=ImportExports))
     options = dict(skip_flags=config.tst_flags.split(), cell_timeout=config.cell_timeout or None)

@@ -19,7 +19,8 @@ from fishlearn.splits.leaks import leak_report
 from fishlearn.splits.split import cap_species, split_photos
 
 DATA = Path(os.environ.get("FISHLEARN_DATA", "no-such-folder")).resolve()
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="FISHLEARN_DATA is not set, so the real photos are not tested")
+pytestmark = [pytest.mark.no_cover, pytest.mark.skipif(
+    not DATA.is_dir(), reason="FISHLEARN_DATA is not set, so the real photos are not tested")]
 
 BREEDS = r"^(.+)_\d+\.jpg$"
 

@@ -10,6 +10,7 @@ import pytest
 KILLS = int(os.environ.get("FISHLEARN_KILLS", 2))
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forkserver")
 def test_sigkill(tmp_path, monkeypatch):
     import interrupted

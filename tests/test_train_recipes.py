@@ -62,7 +62,7 @@ def test_finetune_is_never_worse_than_probe(new_learner, lr):
 
 def test_finetune_as_in_the_course(new_learner, tmp_path):
     learn = new_learner()
-    with learn.added_cbs(Checkpoint(tmp_path)): history = finetune(learn, 2, freeze_epochs=1, progressive=True)
+    with learn.added_cbs(Checkpoint(tmp_path)): history = finetune(learn, 2, lr=1e-2, freeze_epochs=1, progressive=True)
     assert history.stage.tolist() == ["head", "small", "all"]
     assert {f"stage-{s}.safetensors" for s in history.stage} < {f.name for f in tmp_path.iterdir()}
 
