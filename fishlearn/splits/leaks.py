@@ -35,7 +35,7 @@ class LeakReport:
     def counts(self) -> pd.DataFrame:
         "Photos per side and kind, with their fraction of the side."
         n = self.leaking.groupby(["split", "kind"]).size().rename("photos").reset_index()
-        n = n.assign(share=n.photos / n.split.map(self.photos))
+        n = n.assign(fraction=n.photos / n.split.map(self.photos))
         return n.sort_values(["split", "photos"], ascending=[True, False], ignore_index=True)
 
     def worst(self,
