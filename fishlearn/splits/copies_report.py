@@ -111,8 +111,8 @@ def _copies_line(
     if not many.any(): return "no photo is a copy of another"
     kinds = copies.pairs.kind[copies.pairs.kind != _FRAME]
     pictures = number[many].nunique()
-    return (f"photos that are copies of one another: {many.sum()}, "
-            f"of {pictures} pictures ({_count_kinds(kinds)})")
+    shown = f"only {pictures} different pictures" if pictures > 1 else "the same picture"
+    return f"{many.sum()} photos show {shown} ({_count_kinds(kinds)})"
 
 def _frames_line(
     copies: Copies,
