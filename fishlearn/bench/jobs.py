@@ -39,7 +39,7 @@ def _bench_again(
         with _temporary_cache(): return [_elapsed(train), _elapsed(train)][::-1]
     _warm_up(table, arch)
     pairs = [twice() for _ in range(turns)]
-    return [_comparison("recipe probe, files to figures, second time", "the first time", pairs)]
+    return [_comparison("recipe probe, second run", "its own first run", pairs)]
 
 # %% ../../nbs/bench/jobs.ipynb #e3669f15
 def _bench_accuracy(
@@ -58,7 +58,7 @@ def _bench_accuracy(
     with quiet(): other = _elapsed(lambda: found.update(learn=stock()))
     accuracy = float(found["learn"].validate()[1])
     note = f"accuracy {found['ours']:.3f}, fastai {accuracy:.3f}"
-    return [_comparison("files to a trained and judged model", f"fine_tune({epochs})", [(ours, other)], note)]
+    return [_comparison("from files to an evaluated model", f"fine_tune({epochs})", [(ours, other)], note)]
 
 # %% ../../nbs/bench/jobs.ipynb #0fdc366e
 _GROWTH = """import resource, sys, time
@@ -98,4 +98,4 @@ def _bench_growth(
         rows.sample(frac=1, random_state=0).to_csv(file, index=False)
         (a, small), (b, large) = [_train_apart(file, n, size) for n in (n_small, n_large)]
     note = f"{n_large / n_small:g} times the photos; largest memory {small:.0f} MB, then {large:.0f} MB"
-    return [_comparison(f"recipe probe on {n_small} photos", f"on {n_large}", [(a, b)], note)]
+    return [_comparison(f"recipe probe on {n_small} photos", f"{n_large} photos", [(a, b)], note)]
