@@ -11,7 +11,7 @@ from nbdev.process import NBProcessor, Processor
 pytestmark = pytest.mark.notebooks
 config = get_config()
 NOTEBOOKS = sorted(config.nbs_path.rglob("*.ipynb"), key=lambda f: -f.stat().st_size)
-UNMEASURED = "index", "tutorials"  # they take long, and use what other pages have measured
+UNMEASURED = "index", "tutorials", "00_core", "cli", "bench/measure", "train/recipes"  # long; tests/ has their code
 
 
 def as_parameter(notebook):
