@@ -100,6 +100,7 @@ def _read_source(
     _check_species(table)
     return table, kind
 
+# %% ../../nbs/train/prepare.ipynb #b8e3c86d
 def prepare_photos(
     photos,                             # anything `photo_table` takes
     options: dict,                      # its arguments: `label`, `path`, `group`, `label_delim`

@@ -148,6 +148,7 @@ def _run_plan(
     plan = {k: str(v) for k, v in asdict(config).items() if k not in ("size", "resize")}
     return plan | dict(photos=_photos_hash(table), size=str(list(store.size)))
 
+# %% ../../nbs/train/runs.ipynb #dc60eee5
 def _build_learner(
     table: pd.DataFrame,        # photo table with `split`
     store,                      # `PhotoStore` of its photos
