@@ -1,4 +1,4 @@
-"""Find every photo in a folder, in the same order on every system.
+"""Find every photo in a folder, in the same order on every system, and account for every other file.
 
 Docs: https://fishlearn.github.io/fishlearn/data/find.html.md"""
 
@@ -9,20 +9,12 @@ __all__ = ['find_photos']
 
 # %% ../../nbs/data/find.ipynb #c41ebca6
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from .file_types import _is_photo_name, _is_system_name, _looks_like_photo
 from ..errors import ArgumentError, JobError
-
-# %% ../../nbs/data/find.ipynb #80ebec90
-_PHOTO_SUFFIXES = frozenset((
-    ".avif .bmp .dib .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 "
-    ".mpo .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp").split())
-
-def _is_photo_name(
-    name: str,      # of a file
-) -> bool:
-    "Whether a file is a photo by its name; hidden files are not."
-    return Path(name).suffix.lower() in _PHOTO_SUFFIXES and not name.startswith(".")
 
 # %% ../../nbs/data/find.ipynb #79e21af9
 def _is_folder(
@@ -33,16 +25,46 @@ def _is_folder(
     except (OSError, ValueError) as e:
         raise JobError(f"{str(path)[:200]} cannot be opened: {getattr(e, 'strerror', None) or e}.") from None
 
-def _worth_entering(
-    folder: str,    # a folder found on the way
-    root: str,      # real path of the folder that is searched
+def _is_model(
+    folder: Path,       # any folder
 ) -> bool:
-    "Whether a folder has photos that are not found otherwise."
-    if Path(folder).name.startswith("."): return False
-    if not os.path.islink(folder): return True
-    real, here = Path(os.path.realpath(folder)), Path(os.path.realpath(os.path.dirname(folder)))
-    if here.is_relative_to(real): return False
-    return not real.is_relative_to(root) or any(p.startswith(".") for p in real.relative_to(root).parts)
+    "Whether a folder is a saved model."
+    return (folder / "species.json").is_file() and any(folder.glob("model.*"))
+
+class _FoundFiles(NamedTuple):
+    "All files of a folder, each in one of the lists."
+    photos: list        # `Path`s
+    others: list        # `Path`s of files that are no photos
+    system: list        # folders and files of a system, a network drive or an editor
+    models: list        # model folders
+    links: list         # links to folders that are searched anyway
+
+def _sort_folders(
+    place: str,         # folder
+    below: list,        # names of the folders in it
+    seen: set,          # real paths of the folders that are searched; added to
+    root: str,          # real path of the folder that is searched
+    found: _FoundFiles, # added to
+) -> list:              # names of the folders to search
+    "Decide which folders are searched."
+    enter = []
+    for path in (Path(place, name) for name in sorted(below)):
+        real = os.path.realpath(path)
+        if _is_system_name(path.name): found.system.append(path)
+        elif _is_model(path): found.models.append(path)
+        elif real in seen or (path.is_symlink() and _is_searched(Path(real), root)): found.links.append(path)
+        else:
+            enter.append(path.name)
+            seen.add(real)
+    return enter
+
+def _is_searched(
+    real: Path,         # real path of a folder
+    root: str,          # real path of the folder that is searched
+) -> bool:
+    "Whether a folder is found without a link, or contains the search itself."
+    if Path(root).is_relative_to(real): return True
+    return real.is_relative_to(root) and not any(map(_is_system_name, real.relative_to(root).parts))
 
 # %% ../../nbs/data/find.ipynb #22541bb0
 def _cannot_open(
@@ -52,19 +74,42 @@ def _cannot_open(
     raise JobError(f"The folder {error.filename} cannot be opened: {error.strerror}; "
                    "make it readable, or move it elsewhere.") from None
 
+def _walk(
+    folder: Path,           # where to look
+    recurse: bool,          # also in the folders below?
+    found: _FoundFiles,     # folders that are not searched are added to it
+) -> Iterator[Path]:
+    "All files in the folders that are searched."
+    root = os.path.realpath(folder)
+    seen = {root}
+    for place, below, names in os.walk(folder, followlinks=True, onerror=_cannot_open):
+        below[:] = _sort_folders(place, below, seen, root, found) if recurse else []
+        yield from (Path(place, n) for n in names)
+
+def _find_files(
+    folder,                 # where to look
+    recurse: bool = True,   # also in the folders below?
+) -> _FoundFiles:           # all files, in order
+    "Sort all files of a folder into photos and others."
+    folder, found = Path(folder), _FoundFiles([], [], [], [], [])
+    if not _is_folder(folder):
+        raise ArgumentError(f"There is no folder {folder}; give a folder, a CSV file or a table of photos.")
+    if _is_model(folder): raise ArgumentError(f"{folder} is a model folder; give a folder of photos.")
+    for file in _walk(folder, recurse, found):
+        if _is_system_name(file.name): found.system.append(file)
+        elif _is_photo_name(file.name) or _looks_like_photo(file): found.photos.append(file)
+        else: found.others.append(file)
+    return _FoundFiles(*(sorted(files, key=lambda p: p.as_posix()) for files in found))
+
+# %% ../../nbs/data/find.ipynb #a8cdc246
 def find_photos(
     folder,                 # where to look
     recurse: bool = True,   # also in the folders below?
 ) -> list:                  # `Path`s, sorted
     "Find all photos in a folder."
-    folder, found = Path(folder), []
-    if not _is_folder(folder):
-        raise ArgumentError(f"There is no folder {folder}; give a folder, a CSV file or a table of photos.")
-    root = os.path.realpath(folder)
-    for place, below, names in os.walk(folder, followlinks=True, onerror=_cannot_open):
-        below[:] = [d for d in sorted(below) if recurse and _worth_entering(os.path.join(place, d), root)]
-        found += [Path(place, n) for n in names if _is_photo_name(n)]
-    if not found:
-        raise JobError(f"There are no photos in {folder}; it needs files that end in .jpg, .png "
-                       "or another image type.")
-    return sorted(found, key=lambda p: p.as_posix())
+    found = _find_files(folder, recurse)
+    if not found.photos:
+        endings = ", ".join(sorted({p.suffix.lower() for p in found.others} - {""})[:5])
+        raise JobError(f"There are no photos in {folder}{f' (only {endings})' if endings else ''}; "
+                       "it needs files that end in .jpg, .png or another image type.")
+    return found.photos
