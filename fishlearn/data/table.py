@@ -14,31 +14,22 @@ from pathlib import Path
 import pandas as pd
 
 from .inspect import _FACTS
-from ..errors import ArgumentError, _check_option
-
-# %% ../../nbs/data/table.ipynb #37295d3f
-def _clean_cell(
-    value,          # a cell of any table
-) -> str | None:    # text without outer spaces, or None
-    "Convert a cell to text, or to None if there is nothing in it."
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)): return None
-    if isinstance(value, float) and value.is_integer(): value = int(value)
-    return str(value).encode("utf-8", "backslashreplace").decode().strip() or None
+from .names import _clean_cell
+from ..errors import ArgumentError
 
 # %% ../../nbs/data/table.ipynb #806d8d12
-SEPARATOR = " | "  # separates the species in the label of a photo that shows several
+SEPARATOR = " ‖ "  # separates the species in the label of a photo that shows several
 
 def _join_species(
     value,                      # a cell: text, or a list
     delim: str | None = None,   # what separates the species in a text; by default `SEPARATOR`
 ) -> str | None:                # species in order, separated by `SEPARATOR`; None if there are none
     "Combine the species of one photo into one label."
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        parts = (_clean_cell(value) or "").split(delim or SEPARATOR)
-    else: parts = list(value)
+    if isinstance(value, str): parts = value.split(delim or SEPARATOR)
+    else: parts = list(value) if hasattr(value, "__iter__") else [value]
     if isinstance(value, dict) or any(not pd.api.types.is_scalar(p) for p in parts):
         raise ArgumentError(f"A label is a name, or a list of names, not {str(value)[:80]!r}.")
-    names = {name for p in parts if (name := _clean_cell(p))}
+    names = {name.replace(SEPARATOR.strip(), "||") for p in parts if (name := _clean_cell(p))}
     return SEPARATOR.join(sorted(names)) or None
 
 # %% ../../nbs/data/table.ipynb #8a7d3423
@@ -76,28 +67,48 @@ def leave_out(
     status_column = table.status.mask(rows, status)
     return table.assign(status=status_column, reason=table.reason.mask(rows, reason))
 
+def _set_attrs(
+    table: pd.DataFrame,    # any table
+    **notes                 # what to remember about it; lists, dictionaries and texts
+) -> pd.DataFrame:          # the same
+    "Attach what is known about a table and is in none of its rows (`DataFrame.attrs`)."
+    table.attrs |= {k: v for k, v in notes.items() if v}
+    return table
+
 # %% ../../nbs/data/table.ipynb #ad85eb4e
 def _clean_path(
     path,           # as it was written
 ) -> str | None:    # POSIX path without detours, or None
     "Write every path in one way."
-    if _clean_cell(path) is None: return None
-    text = str(path).encode("utf-8", "backslashreplace").decode()
+    text = path if isinstance(path, str) else "" if _clean_cell(path) is None else str(path)
+    if not text.strip(): return None
     short = os.path.normpath(text)
-    if ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text
-    return Path(short).as_posix()
+    if ".." in text and ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text
+    return short.replace(os.sep, "/")
 
 # %% ../../nbs/data/table.ipynb #c5241c3b
-_SPLITS = dict(train="train", training="train", valid="valid", val="valid", validation="valid",
-               test="test", testing="test")
+_SPLITS = dict(train="train", training="train", valid="valid", val="valid", validation="valid", dev="valid",
+               eval="valid", test="test", testing="test", holdout="test", hold_out="test", heldout="test",
+               held_out="test")
+
+def _split_word(
+    value,              # a cell, or the name of a folder
+) -> str | None:        # in small letters, or None
+    "A word that may name a split."
+    text = _clean_cell(value)
+    return text.lower().replace("-", "_").replace(" ", "_") if text else None
+
+def _other_words(
+    column,         # the `split` column of any table
+) -> list:          # words in it that name no split, sorted
+    "The words of a column that name no split."
+    return sorted({w for v in set(column) if (w := _split_word(v)) and w not in _SPLITS})
 
 def _split_names(
     column,         # the `split` column of any table
 ) -> list:          # `train`, `valid`, `test` or None
     "Bring the names of splits into one form."
-    names = [text.lower() if (text := _clean_cell(v)) else None for v in column]
-    for name in set(names) - {None}: _check_option(name, _SPLITS, "split")
-    return [_SPLITS[name] if name else None for name in names]
+    return [_SPLITS.get(_split_word(v)) for v in column]
 
 # %% ../../nbs/data/table.ipynb #97eaffcf
 def _tidy_columns(
@@ -107,7 +118,7 @@ def _tidy_columns(
     table = {}
     for c in [*_COLUMNS, *(c for c in _FACTS if c in df)]:
         clean = _clean_path if c in ("path", "mask") else _clean_cell
-        table[c] = pd.Series([clean(v) for v in df[c]] if c in df else None, range(len(df)), object)
+        table[c] = pd.Series([clean(v) for v in df[c].tolist()] if c in df else None, range(len(df)), object)
     return pd.DataFrame(table)
 
 def _make_table(
