@@ -78,11 +78,12 @@ def _walk(
     folder: Path,           # where to look
     recurse: bool,          # also in the folders below?
     found: _FoundFiles,     # folders that are not searched are added to it
+    onerror=_cannot_open,   # what to do about a folder that cannot be opened
 ) -> Iterator[Path]:
     "All files in the folders that are searched."
     root = os.path.realpath(folder)
     seen = {root}
-    for place, below, names in os.walk(folder, followlinks=True, onerror=_cannot_open):
+    for place, below, names in os.walk(folder, followlinks=True, onerror=onerror):
         below[:] = _sort_folders(place, below, seen, root, found) if recurse else []
         yield from (Path(place, n) for n in names)
 
