@@ -70,9 +70,8 @@ def _label_argument(
     label_col: str | None,      # `--label-col`
 ) -> str | None:                # the `label` argument of `train_species_model`
     "One way of labelling from two options."
-    from fishlearn.data.photos import _is_file_of
-    from fishlearn.data.tables import _TABLES
-    table = _is_file_of(photos, _TABLES)
+    from fishlearn.data.photos import _is_table_file
+    table = _is_table_file(photos) and Path(photos).suffix.lower() != ".json"
     if label_re and table:
         raise ArgumentError("--label-re is for the file names of a folder; for a CSV file use --label-col.")
     if label_col and not table:

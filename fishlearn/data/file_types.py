@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/data/file_types.html.md"""
 __all__ = []
 
 # %% ../../nbs/data/file_types.ipynb #7a6a1128
+import os
 import re
 from pathlib import Path
 
@@ -61,3 +62,17 @@ def _is_system_name(
     "Whether a system, a network drive or an editor made this for itself."
     name = name.lower()
     return name in _SYSTEM_NAMES or name.startswith((".", "~$", "._")) or name.endswith(".lrdata")
+
+# %% ../../nbs/data/file_types.ipynb #5805b145
+def _text_path(
+    path: str,      # as the system gives it
+) -> str:           # text that any file can hold
+    "A path in which bytes that are not UTF-8 are written as codes."
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
+
+def _disk_path(
+    text: str,      # path, perhaps from `_text_path`
+) -> str:           # as the system needs it
+    "The path of a file on the disk."
+    if "\\udc" not in text or os.path.exists(text): return text
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xdc00 + int(m[1], 16)), text)

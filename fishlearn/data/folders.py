@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .file_types import _text_path
 from .find import find_photos
 from .masks import find_masks
 from .table import _SPLITS, _join_species, _make_table
@@ -24,7 +25,7 @@ def _mask_rows(
 ) -> pd.DataFrame:      # `path`, `status`, `reason`
     "The rows of masks."
     reasons = [f"mask of {p.as_posix()}" if p else "mask without a photo" for p in masks.values()]
-    return pd.DataFrame(dict(path=list(masks), status="mask", reason=reasons))
+    return pd.DataFrame(dict(path=list(masks), status="mask", reason=list(map(_text_path, reasons))))
 
 def _folder_table(
     folder,                         # where the photos are

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from .file_types import _PHOTO_SUFFIXES
+from .file_types import _PHOTO_SUFFIXES, _disk_path
 from .find import _FoundFiles, _walk
 
 # %% ../../nbs/data/listed_files.ipynb #54c8fe05
@@ -33,8 +33,8 @@ class _Folders(dict):
         path: str           # of a file
     ) -> bool:
         "Whether a file exists."
-        folder, name = os.path.split(path)
-        try: return name in self[folder] or os.path.exists(path)
+        folder, name = os.path.split(_disk_path(path))
+        try: return name in self[folder] or os.path.exists(_disk_path(path))
         except ValueError: return False
 
 # %% ../../nbs/data/listed_files.ipynb #6f2d7945
@@ -88,14 +88,7 @@ def _written_path(
     if "\\" in text and not folders.has(here):
         other = os.path.join(root, text.replace("\\", "/"))
         if folders.has(other): here = other
-    if "\\udc" in here and not folders.has(here): here = re.sub(r"\\udc([89a-f][0-9a-f])", _unescape, here)
     return here, mark + region
-
-def _unescape(
-    match: re.Match,    # a byte of a file name that is not UTF-8, as a CSV file has it
-) -> str:
-    "A byte as Python keeps it in file names."
-    return chr(0xdc00 + int(match[1], 16))
 
 class _ListedFiles(NamedTuple):
     "The files that a table means."

@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/data/photos.html.md"""
 __all__ = ['photo_table']
 
 # %% ../../nbs/data/photos.ipynb #7f4f414b
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from .coco import from_coco
 from .find import _is_folder
 from .folders import from_folder, from_name_re, from_path_func
 from .table import _COLUMNS
-from .tables import _TABLES, from_csv, from_df, from_lists
+from .table_files import _TABLES
+from .tables import from_csv, from_df, from_lists
 from ..errors import ArgumentError
 
 # %% ../../nbs/data/photos.ipynb #26dd31c4
@@ -29,13 +31,20 @@ def _is_file_of(
     "Whether something is the path of a file with such an ending."
     return isinstance(photos, (str, Path)) and Path(photos).suffix.lower() in endings and not _is_folder(photos)
 
+def _is_table_file(
+    photos,                     # anything
+) -> bool:
+    "Whether something is the path of a table, or of another file that is no folder."
+    if not isinstance(photos, (str, Path)) or _is_folder(photos): return False
+    return Path(photos).suffix.lower() in _TABLES or os.path.exists(photos)
+
 def _source_kind(
     photos,                     # what the user gave
 ) -> str:                       # `table`, `file`, `coco`, `folder` or `list`
     "Find out which kind of source something is."
     if isinstance(photos, pd.DataFrame): return "table"
-    if _is_file_of(photos, _TABLES): return "file"
     if _is_file_of(photos, (".json",)): return "coco"
+    if _is_table_file(photos): return "file"
     if isinstance(photos, (str, Path)): return "folder"
     if hasattr(photos, "__len__") and not isinstance(photos, (bytes, dict)): return "list"
     raise ArgumentError("Give a folder, a CSV file, a COCO file, a DataFrame or a list of photos, "

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
+from .file_types import _disk_path
 from ..errors import JobError
 
 # %% ../../nbs/data/regions.ipynb #a4b4cd47
@@ -31,7 +32,7 @@ def _photo_file(
 ) -> str:           # path of the file
     "The file behind a path."
     match = _match_box(photo)
-    return match[1] if match else str(photo)
+    return _disk_path(match[1] if match else str(photo))
 
 # %% ../../nbs/data/regions.ipynb #65a85116
 class _Region(NamedTuple):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .file_types import _text_path
 from .inspect import _FACTS
 from .names import _clean_cell
 from ..errors import ArgumentError
@@ -80,7 +81,7 @@ def _clean_path(
     path,           # as it was written
 ) -> str | None:    # POSIX path without detours, or None
     "Write every path in one way."
-    text = path if isinstance(path, str) else "" if _clean_cell(path) is None else str(path)
+    text = _text_path(path if isinstance(path, str) else "" if _clean_cell(path) is None else str(path))
     if not text.strip(): return None
     short = os.path.normpath(text)
     if ".." in text and ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text

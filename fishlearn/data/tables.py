@@ -33,7 +33,7 @@ def from_lists(
     if len(paths) != len(labels):
         raise ArgumentError(f"There are {len(paths)} photos and {len(labels)} labels; give one label per photo.")
     species = [_join_species(v, label_delim) for v in labels]
-    return _make_table(pd.DataFrame(dict(path=list(paths), label=species)))
+    return _make_table(pd.DataFrame(dict(path=list(paths), label=species), dtype=object))
 
 # %% ../../nbs/data/tables.ipynb #dc43f47c
 def _require_column(
@@ -114,7 +114,7 @@ def from_df(
     if split.names: columns["split"] = split.names
     if groups: columns["group"] = _join_groups(df[groups]).tolist()
     notes = [n for n in (note, split.note, *_path_notes(listed.elsewhere)) if n]
-    return _set_attrs(_make_table(pd.DataFrame(columns)), notes=notes, unknown_split=split.refused)
+    return _set_attrs(_make_table(pd.DataFrame(columns, dtype=object)), notes=notes, unknown_split=split.refused)
 
 # %% ../../nbs/data/tables.ipynb #f4327fe1
 def from_csv(

@@ -26,7 +26,8 @@ from ..data.photos import _is_file_of
 from ..data.preprocessing import Preprocessing
 from ..data.regions import _photo_region
 from ..data.table import SEPARATOR, _clean_path
-from ..data.tables import _TABLES, from_csv
+from ..data.table_files import _TABLES
+from ..data.tables import from_csv
 from ..errors import ArgumentError, JobError, _check_option
 from ..messages import logger, progress_bar
 
