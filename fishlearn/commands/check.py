@@ -54,10 +54,21 @@ def _print_health(
     balance = card.facts["imbalance"]
     print(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
           f"effective number of species {balance['effective_species']}")
-    if not len(card.health): return print("every file is sound")
+    if not len(card.health): return print("every photo can be read")
     _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
 
 # %% ../../nbs/commands/check.ipynb #5ba3fbc6
+def _print_contradictions(
+    card,           # from `data_card`
+    show: int = 50, # photos to list
+):
+    "Print photos of which a copy has another label."
+    found = card.facts.get("contradictions", [])
+    if not found: return
+    print("\nleft out, since a copy has another label:")
+    _print_table([list(r.values()) for r in found[:show]], ["photo", "label", "copy", "its label"], numbers=())
+    if len(found) > show: print(f"and {len(found) - show} more; --csv and --json have all")
+
 @_app.command()
 def check(
     photos: _Photos,
@@ -80,11 +91,13 @@ def check(
     from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
     table = photo_table(photos, label, path_col, group_col or None, label_delim)
-    logger.info(photos_summary(table))
+    said = photos_summary(table)
+    logger.info(said)
     card = data_card(*audit_photos(table))
     if csv: _write_photos(card.table, csv)
     _print_health(card)
     _print_leaks(card)
-    print("", *_warnings_of(card.facts), sep="\n")
+    _print_contradictions(card)
+    print("", *(w for w in _warnings_of(card.facts) if w not in said), sep="\n")
     if json_file: _write_file(json_file, card.to_json())
     if html: _write_file(html, card.to_html())

@@ -36,6 +36,8 @@ def evaluate(
     label_col: _LabelCol = None,
     path_col: _PathCol = "path",
     label_delim: _LabelDelim = None,
+    conflicts: Annotated[str, typer.Option(
+        help="Photos of which a copy has another label: leave_out, or keep.")] = "leave_out",
     json_file: _Json = None,
 ):
     "Evaluate a model on photos whose species is known."
@@ -43,7 +45,7 @@ def evaluate(
     _check_file(json_file)
     from fishlearn.deploy.species_model import SpeciesModel
     label = _label_argument(photos, label_re, label_col)
-    evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim)
+    evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim, conflicts)
     metrics = evaluation.metrics()
     _print_evaluation(metrics)
     for r in evaluation.most_confused().head(5).itertuples():

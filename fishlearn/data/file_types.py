@@ -30,6 +30,9 @@ _OTHER_SUFFIXES = frozenset((
     ".mkv .mos .mov .mp3 .mp4 .mpg .mrw .mts .nef .nrw .obm .onnx .orf .ori .part .parquet .pdf .pef .pkl .psb .psd "
     ".pt .pth .ptx .pxn .py .qtk .r3d .raf .raw .rtf .rw2 .rwl .rwz .safetensors .sr2 .srf .srw .svg .swp .thm .tmp "
     ".tsv .txt .wav .webm .x3f .xcf .xls .xlsx .xml .xmp .yaml .yml .zip").split())
+_DOCUMENTS = frozenset((  # which stand beside photos
+    ".aae .ai .csv .doc .docx .html .htm .ini .json .jsonl .lrcat .md .pdf .py .rtf .svg .tsv .txt .xls .xlsx .xml "
+    ".xmp .yaml .yml").split())
 _RAW_SUFFIXES = frozenset((  # of cameras, with unprocessed pixels
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw "
     ".rw2 .rwl .sr2 .srf .srw .x3f").split())

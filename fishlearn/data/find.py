@@ -103,14 +103,19 @@ def _find_files(
     return _FoundFiles(*(sorted(files, key=lambda p: p.as_posix()) for files in found))
 
 # %% ../../nbs/data/find.ipynb #a8cdc246
+def _require_photos(
+    files: _FoundFiles,     # all files of a folder
+    folder,                 # the folder, for the message
+) -> list:                  # `Path`s, sorted
+    "The photos of a folder, or an error if there are none."
+    if files.photos: return files.photos
+    endings = ", ".join(sorted({p.suffix.lower() for p in files.others} - {""})[:5])
+    raise JobError(f"There are no photos in {folder}{f' (only {endings})' if endings else ''}; "
+                   "it needs files that end in .jpg, .png or another image type.")
+
 def find_photos(
     folder,                 # where to look
     recurse: bool = True,   # also in the folders below?
 ) -> list:                  # `Path`s, sorted
     "Find all photos in a folder."
-    found = _find_files(folder, recurse)
-    if not found.photos:
-        endings = ", ".join(sorted({p.suffix.lower() for p in found.others} - {""})[:5])
-        raise JobError(f"There are no photos in {folder}{f' (only {endings})' if endings else ''}; "
-                       "it needs files that end in .jpg, .png or another image type.")
-    return found.photos
+    return _require_photos(_find_files(folder, recurse), folder)

@@ -14,9 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from .file_types import _text_path
-from .find import find_photos
+from .find import _find_files, _require_photos
+from .folder_levels import _species_level
 from .masks import find_masks
-from .table import _SPLITS, _join_species, _make_table
+from .names import _clean_text
+from .passed_over import _passed_over
+from .table import _SPLITS, _join_species, _make_table, _set_attrs, _split_word
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/data/folders.ipynb #a48d1927
@@ -27,6 +30,12 @@ def _mask_rows(
     reasons = [f"mask of {p.as_posix()}" if p else "mask without a photo" for p in masks.values()]
     return pd.DataFrame(dict(path=list(masks), status="mask", reason=list(map(_text_path, reasons))))
 
+def _photo_masks(
+    masks: dict,        # mask → its photo, or None
+) -> dict:              # photo → its mask
+    "The mask of each photo that has one."
+    return {p: _text_path(str(m)) for m, p in masks.items() if p}
+
 def _folder_table(
     folder,                         # where the photos are
     describe,                       # function of the list of photos → `label`, perhaps `split`, `set`: lists
@@ -35,22 +44,26 @@ def _folder_table(
     label_delim: str | None = None, # what separates several species in a label
 ) -> pd.DataFrame:                  # the photo table, masks last
     "Make the photo table of a folder, given a way to label its photos."
-    found = find_photos(folder, recurse)
+    files = _find_files(folder, recurse)
+    found = _require_photos(files, folder)
     masks = find_masks(folder, found)
     photos = [p for p in found if p not in masks]
     if not photos: raise JobError(f"There are only masks in {folder}; give a folder that also has the photos.")
     columns = describe(photos)
+    notes, species = columns.pop("notes", []), columns.pop("species_of", {})
     labels = [_join_species(v, label_delim) for v in columns["label"]]
-    mask = pd.Series(photos, dtype=object).map({p: m for m, p in masks.items() if p})
-    rows = pd.DataFrame(columns | dict(path=photos, label=pd.Series(labels, dtype=object), mask=mask))
-    return _make_table(pd.concat([rows, _mask_rows(masks)], ignore_index=True) if masks else rows, why)
+    paths = [_text_path(str(p)) for p in photos]
+    mask = pd.Series(map(_photo_masks(masks).get, photos), dtype=object)
+    rows = pd.DataFrame(columns | dict(path=paths, label=pd.Series(labels, dtype=object), mask=mask))
+    table = _make_table(pd.concat([rows, _mask_rows(masks)], ignore_index=True) if masks else rows, why)
+    return _set_attrs(table, notes=notes, passed_over=_passed_over(files, folder, species))
 
 # %% ../../nbs/data/folders.ipynb #07f4f26e
 def _split_folders(
     folders: list,      # tuples of folder names, one per photo
 ) -> list:              # `train`, `valid`, `test` or None, one per photo
     "Find the split that folders stand for; there must be one for training and another."
-    names = [next((_SPLITS[f.lower()] for f in parts if f.lower() in _SPLITS), None) for parts in folders]
+    names = [next((_SPLITS[w] for w in map(_split_word, parts) if w in _SPLITS), None) for parts in folders]
     return names if {"train"} < set(names) - {None} else [None] * len(names)
 
 def _species_folders(
@@ -59,7 +72,7 @@ def _species_folders(
 ) -> list:              # tuples without the folder of the split
     "Keep the folders that may be species; a photo directly in the folder of a split has none."
     def without_split(parts):
-        i = next(i for i, f in enumerate(parts) if f.lower() in _SPLITS)
+        i = next(i for i, f in enumerate(parts) if _split_word(f) in _SPLITS)
         return parts[:i] + parts[i + 1:] if i + 1 < len(parts) else ()
     return [p if s is None else without_split(p) for p, s in zip(folders, splits, strict=True)]
 
@@ -90,13 +103,21 @@ def _photo_sets(
 def _describe_folders(
     photos: list,       # `Path`s
     folder,             # that contains them
-) -> dict:              # `label`, `split` and `set`, a list each
+) -> dict:              # `label`, `split` and `set`, a list each; `notes`; `species_of`, species by folder
     "Read the folders above photos."
-    folders = [p.relative_to(folder).parts[:-1] for p in photos]
+    folders = [tuple(map(_clean_text, p.relative_to(folder).parts[:-1])) for p in photos]
     splits = _split_folders(folders)
-    species = _species_folders(folders, splits)
-    labels = _unlabel_test([parts[-1] if parts else None for parts in species], splits)
-    return dict(label=labels, split=splits, set=_photo_sets(species))
+    levels = _species_level(_species_folders(folders, splits))
+    labels = _unlabel_test([parts[-1] if parts else None for parts in levels.folders], splits)
+    below = _FolderNames({p.parent: label for p, label in zip(photos, labels, strict=True)})
+    return dict(label=labels, split=splits, set=_photo_sets(levels.folders), notes=levels.notes, species_of=below)
+
+class _FolderNames(dict):
+    "Species by folder; a folder without photos has its own name."
+    def get(self, folder, default=None):
+        "The species of the files in a folder."
+        if folder in self: return self[folder]
+        return _clean_text(folder.name) if any(f.parent == folder.parent for f in self) else default
 
 def from_folder(
     folder,                         # a folder with one folder per species, perhaps in `train`, `valid`, `test`

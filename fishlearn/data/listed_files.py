@@ -119,10 +119,19 @@ def _find_listed(
 def _missing_reason(
     path: str,          # of a file that does not exist
     folders: _Folders,  # names by folder
+    near: bool = True,  # look for a similar name?
 ) -> str:
     "Why a photo is missing, in words that help to find it."
-    if _is_address(path): return "is an address, not a file; download the photos first"
-    folder, name = os.path.split(os.path.abspath(path))
-    if not os.path.isdir(folder): return f"file not found: there is no folder {folder}"
-    nearest = difflib.get_close_matches(name, list(folders[folder])[:20_000], 1)
-    return f"file not found: {os.path.join(folder, name)}" + (f"; the nearest is {nearest[0]}" if nearest else "")
+    if _is_address(path): return "is an address, not a file: download the photos first"
+    folder, name = os.path.split(path)
+    if folder and not os.path.isdir(folder): return f"file not found: there is no folder {folder}"
+    nearest = difflib.get_close_matches(name, sorted(folders[folder])[:5000], 1) if near else []
+    return "file not found" + (f": the nearest is {nearest[0]}" if nearest else "")
+
+def _missing_reasons(
+    paths,              # of files that do not exist
+    max_near: int = 20, # files for which similar names are looked for
+) -> list:              # reasons
+    "Why photos are missing."
+    folders = _Folders()
+    return [_missing_reason(p, folders, i < max_near) for i, p in enumerate(paths)]

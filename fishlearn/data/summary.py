@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .names import _similar_lines, _similar_names
+from .passed_over import _passed_over_lines, _vanished_line
 from .table import _usable, species_counts
 
 # %% ../../nbs/data/summary.ipynb #969376bd
@@ -71,14 +73,24 @@ def _left_out_summary(
     show: int = 3,          # photos to name per reason
 ) -> list:                  # one line per reason
     "List why photos are left out, and which."
-    lines = []
-    for reason, rows in table[table.status != "ok"].groupby("reason", sort=False):
-        more = f" and {len(rows) - show} more" if len(rows) > show else ""
-        names = ", ".join(_short_path(p or "?") for p in rows.path[:show])
-        lines.append(f"  {reason}: {names}{more}")
+    lines, rows = [], table[table.status != "ok"]
+    for head, group in rows.groupby(rows.reason.str.partition(": ")[0], sort=False):
+        more = f" and {len(group) - show} more" if len(group) > show else ""
+        names = ", ".join(_short_path(p or "?") for p in group.path[:show])
+        reason, same = group.reason.iloc[0], group.reason.nunique() == 1
+        lines.append(f"  {reason if same else head}: {names}{more}" + ("" if same else f" ({reason})"))
     return lines
 
 # %% ../../nbs/data/summary.ipynb #897ff662
+def _remarks(
+    table: pd.DataFrame,    # photo table
+) -> list:                  # of lines
+    "What a user should know about a table besides its rows."
+    names = species_counts(_usable(table)).columns if len(_usable(table)) else []
+    lines = [*table.attrs.get("notes", []), *_passed_over_lines(table.attrs.get("passed_over", {})),
+             _vanished_line(table), table.attrs.get("unknown_split", ""), *_similar_lines(_similar_names(names))]
+    return [line for line in lines if line]
+
 def photos_summary(
     table: pd.DataFrame,    # photo table
     show: int = 40,         # species to name
@@ -94,4 +106,5 @@ def photos_summary(
     if ok["set"].nunique() > 1:
         sets = ", ".join(f"{s} ({n})" for s, n in ok["set"].value_counts().items())
         lines.append(f"in several sets, which may show the same animals: {sets}")
-    return "\n".join(lines + (["left out:"] + _left_out_summary(bad) if len(bad) else []))
+    if len(bad): lines += ["left out:", *_left_out_summary(bad)]
+    return "\n".join(lines + _remarks(table))

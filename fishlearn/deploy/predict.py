@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from ..data.coco import from_coco
+from ..data.file_types import _text_path
 from ..data.find import _is_folder, find_photos
 from ..data.masks import find_masks
 from ..data.photos import _is_file_of
@@ -32,34 +33,35 @@ from ..errors import ArgumentError, JobError, _check_option
 from ..messages import logger, progress_bar
 
 # %% ../../nbs/deploy/predict.ipynb #989fc9f4
+_NO_PATH = ""
+
 def _unmasked_photos(
     table: pd.DataFrame,    # any table with `path`
-) -> list:                  # paths
+) -> list:                  # paths; `_NO_PATH` where a row has none
     "The photos of a table, without the masks."
     rows = table[table.status != "mask"] if {"status", "reason"} <= set(table) else table
     paths = rows[_check_option("path", table.columns, "column")]
-    cleaned = [p if isinstance(p, Image.Image) else _clean_path(p) for p in paths]
-    return [p for p in cleaned if isinstance(p, Image.Image) or p]
+    return [p if isinstance(p, Image.Image) else _clean_path(p) or _NO_PATH for p in paths]
 
 def _expand_photo(
     photo,          # a path, a folder, a CSV file, a COCO file or an open image
 ) -> list:          # paths as strings, or the image
     "The photos that one argument stands for."
     if isinstance(photo, Image.Image): return [photo]
-    if _photo_region(photo)[0]: return [str(photo)]
+    if _photo_region(photo)[0]: return [_text_path(str(photo))]
     path = Path(photo)
     if _is_file_of(path, _TABLES): return _unmasked_photos(from_csv(path, label="path"))
     if _is_file_of(path, (".json",)): return _unmasked_photos(from_coco(path))
-    if not _is_folder(path): return [path.as_posix()]
+    if not _is_folder(path): return [_text_path(path.as_posix())]
     found = find_photos(path)
     if masks := find_masks(path, found): logger.info(f"{len(masks)} masks in {path.as_posix()} are skipped")
-    return [p.as_posix() for p in found if p not in masks]
+    return [_text_path(p.as_posix()) for p in found if p not in masks]
 
 def _list_photos(
     photos,         # a path, a folder, a CSV file, an open image, a list of these, or a table with `path`
 ) -> list:          # paths as strings, and open images
     "All photos meant by paths, folders and tables."
-    if isinstance(photos, pd.DataFrame): photos = _unmasked_photos(photos)
+    if isinstance(photos, pd.DataFrame): return _unmasked_photos(photos)
     given = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
     if not given: raise ArgumentError("There is no photo to identify; name photos or a folder.")
     return [p for one in given for p in _expand_photo(one)]
@@ -84,6 +86,7 @@ def _pixels_or_error(
     preprocessing: Preprocessing,   # of the model
 ):                                  # pixels, or a `JobError`
     "Decode a photo; return the error instead of raising it."
+    if photo == _NO_PATH: return JobError("no path")
     try: return preprocessing.pixels(photo)
     except JobError as e: return e
 

@@ -10,6 +10,7 @@ __all__ = ['identified_sheet', 'SpeciesModel']
 # %% ../../nbs/deploy/species_model.ipynb #849a179e
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from ..cache import _weights_hash
+from ..data.names import _respelled
 from ..data.photos import photo_table
 from ..data.regions import _photo_file
 from ..data.summary import photos_summary
-from ..data.table import _is_multilabel, _usable, leave_out, species_counts
+from ..data.table import SEPARATOR, _is_multilabel, _join_species, _usable, leave_out, species_counts
 from .model_folder import _drop_stale, _load_files, _ModelFiles, _save_files
 from fishlearn.deploy.predict import (
     PhotoProbabilities,
@@ -89,6 +91,13 @@ class _Learning(_Predicting):
         return self.learner
 
 # %% ../../nbs/deploy/species_model.ipynb #e1b45e43
+def _respell(
+    label,          # of a photo, or None
+    names: dict,    # spellings to replace
+):                  # the label in the spelling of the model
+    "Spell the species of a label as the model does."
+    return label and _join_species([names.get(n, n) for n in label.split(SEPARATOR)])
+
 class _Evaluating(_Learning):
     "A model that can be evaluated on photos whose species is known."
     def _count_trained(self,
@@ -107,10 +116,24 @@ class _Evaluating(_Learning):
         if _is_multilabel(table) and not self.multilabel:
             raise ArgumentError("Some photos show several species, and the model names one per photo; "
                                 "train a model with label_delim, or leave these photos out.")
+        names = _respelled(species_counts(table).columns, self.classes)
+        if names:
+            shown = ", ".join(f"{theirs} ({ours})" for theirs, ours in names.items())
+            logger.info(f"spelled differently in the model, and taken for the same species: {shown}")
+            table = table.assign(label=table.label.map(partial(_respell, names=names)).astype(object))
         strange = species_counts(table).drop(columns=self.classes, errors="ignore").any(axis=1)
         return leave_out(table, lambda t: strange, "unknown", "the model does not know this species")
 
 # %% ../../nbs/deploy/species_model.ipynb #58bc7535
+def _without_conflicts(
+    table: pd.DataFrame,    # photo table
+) -> pd.DataFrame:          # the same, with photos left out of which a copy has another label
+    "Search the photos for copies with different labels."
+    from fishlearn.splits.conflicts import leave_out_conflicts
+    from fishlearn.splits.copies import find_copies
+    copies = find_copies(table)
+    return leave_out_conflicts(copies.table, copies)
+
 class _Scoring(_Evaluating):
     "A model that is evaluated on photos from any source."
     def evaluate(self,
@@ -118,12 +141,14 @@ class _Scoring(_Evaluating):
         label=None,             # folder: pattern or function; table: column; list: labels
         path: str = "path",     # table: column with the path
         label_delim: str | None = None,     # what separates several species in a label; by default as in training
+        conflicts: str = "leave_out",       # photos of which a copy has another label; or `keep`
     ):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
         "Evaluate on photos whose species is known."
         from fishlearn.evaluation.multilabel import evaluate_table
         coco = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
         delim = label_delim or (None if coco else self.settings.get("label_delim"))
         table = self._known_photos(photo_table(photos, label, path, label_delim=delim))
+        if _check_option(conflicts, ["leave_out", "keep"], "conflicts") != "keep": table = _without_conflicts(table)
         paths = _usable(table).path.tolist()
         found, reasons = self.probabilities(paths)
         bad = dict(zip(paths, reasons, strict=True))
@@ -172,7 +197,7 @@ def identified_sheet(
     def title(i):
         mark = "✓" if right[i] else "✗"
         text = f"{mark} {answers[i][0]}\n{answers[i][1]:.2f}" + ("" if right[i] else f", is {actual[i]}")
-        return text.replace(" | ", "\n")
+        return text.replace(SEPARATOR, "\n")
     colours = ["darkgreen" if right[i] else "crimson" for i in pick]
     sheet = photo_sheet([e.paths[i] for i in pick], [title(i) for i in pick], colours)
     sheet.suptitle(f"{len(pick)} of {len(order)} held-out photos, drawn at random", fontsize=9)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from ..data.passed_over import _passed_over_lines
 from ..data.table import _usable
 from .charts import _data_uri, contact_sheet, plot_counts
 from .templates import _render_html
@@ -61,7 +62,10 @@ def _warnings_of(
         found.append(f"Too few photos or groups to evaluate: {', '.join(few[:8])}{more}.")
     if len(facts["sets"]) > 1:
         found.append(f"Several sets may show the same animals: {', '.join(facts['sets'])}.")
-    return found
+    if pairs := facts.get("contradictions"):
+        found.append(f"{len(pairs)} photos are left out because a copy has another label; correct the labels.")
+    gone = [f"{species} ({why})" for species, why in facts.get("vanished_species", {}).items()]
+    return found + [f"No photo can be used of {', '.join(gone)}."] * bool(gone)
 
 # %% ../../nbs/reports/card_page.ipynb #4d263df0
 _HEADINGS = dict(lowest_recall="lowest possible recall", judged="enough to evaluate")
@@ -124,7 +128,7 @@ _TABLE = """{% macro show_table(table) %}
 <tr>{% for heading in table.columns %}<th>{{ heading }}</th>{% endfor %}</tr>
 {% for row in table.to_dict("records") %}
 <tr>{% for heading, value in row.items() %}
-<td{% if heading == "example" %} class="path"{% endif %}>{{ value }}</td>{% endfor %}</tr>
+<td{% if heading in ("example", "path", "copy") %} class="path"{% endif %}>{{ value }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endmacro %}
@@ -158,8 +162,15 @@ _BODY = _STYLE + _TABLE + """<div class="card"><h1>Data card</h1>
 {% endif %}
 <h2>Files</h2>
 {% if health is none %}
-<p>Nothing is wrong with any file.</p>
+<p>Every photo can be read.</p>
 {% else %}{{ show_table(health) }}{% endif %}
+{% for line in remarks %}
+<p>{{ line[:1] | upper }}{{ line[1:] }}.</p>
+{% endfor %}
+{% if conflicts is not none %}
+<h2>Copies with different labels</h2>
+{{ show_table(conflicts) }}
+{% endif %}
 <h2>Species in numbers</h2>
 <p>Lowest possible recall: what a perfect answer to the held-out photos would still leave possible
 (95 % confidence).</p>
@@ -179,7 +190,10 @@ def _card_html(
     "Fill a template with a data card."
     health = _readable_table(card.health) if len(card.health) else None
     photos = contact_sheet(_usable(card.table))
+    remarks = [*card.facts.get("notes", []), *_passed_over_lines(card.facts.get("passed_over", {}))]
+    conflicts = pd.DataFrame(card.facts.get("contradictions") or None)
     return _render_html(template, summary=_summary(card.facts), warnings=_warnings_of(card.facts),
                         counts=_data_uri(plot_counts(card.species)), photos=_data_uri(photos),
                         copies=_copy_values(card.copies, card.leaks), health=health,
-                        species=_readable_table(card.species.reset_index()))
+                        species=_readable_table(card.species.reset_index()), remarks=remarks,
+                        conflicts=_readable_table(conflicts) if len(conflicts) else None)

@@ -31,6 +31,7 @@ from fishlearn.reports.facts import (
     imbalance,
     species_table,
 )
+from ..splits.conflicts import conflict_table, leave_out_conflicts
 from ..splits.copies import Copies, find_copies
 from ..splits.leaks import compare_splits
 
@@ -74,7 +75,7 @@ def audit_photos(
     table, decoded = decode_all(photos)
     copies = find_copies(table, decoded=decoded)
     frames = find_copies(table, frames=True, decoded=decoded)
-    return _Audit(copies.table, copies, compare_splits(frames, decoded))
+    return _Audit(leave_out_conflicts(copies.table, copies), copies, compare_splits(frames, decoded))
 
 # %% ../../nbs/reports/data_card.ipynb #bee0c44d
 def data_card(
@@ -93,4 +94,5 @@ def data_card(
     tables = dict(per_species=species.reset_index().to_dict("records"), health=health.to_dict("records"))
     facts = (_species_facts(table, species) | _photo_facts(ok) | _mask_facts(table) | _source_facts(ok) | tables
              | dict(fishlearn=version("fishlearn")) | _copy_facts(copies, leaks or {}))
+    if copies: facts["contradictions"] = conflict_table(copies).to_dict("records")
     return DataCard(table, facts, species, health, copies, leaks)

@@ -8,14 +8,13 @@ Docs: https://fishlearn.github.io/fishlearn/reports/facts.html.md"""
 __all__ = ['imbalance', 'species_table', 'health_table']
 
 # %% ../../nbs/reports/facts.ipynb #35aa8bd9
-import os
-from collections import defaultdict
-
 import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
 from ..data.intervals import wilson
+from ..data.names import _similar_names
+from ..data.passed_over import _vanished_species
 from ..data.regions import _photo_file
 from ..data.summary import _short_path
 from ..data.table import SEPARATOR, _usable, species_counts
@@ -59,39 +58,19 @@ def species_table(
     found = pd.DataFrame(dict(photos=counts.sum(), groups=groups, lowest_recall=low, judged=low >= .5))
     return found.rename_axis("species").sort_values("photos", ascending=False, kind="stable")
 
-# %% ../../nbs/reports/facts.ipynb #b37d05a3
-def _differs_by_one(
-    a: str,     # name, letters and digits only
-    b: str,     # another
-) -> bool:
-    "Whether two names differ by one letter added, dropped or changed."
-    if abs(len(a) - len(b)) > 1 or a == b: return False
-    head = len(os.path.commonprefix([a, b]))
-    tail = len(os.path.commonprefix([a[head:][::-1], b[head:][::-1]]))
-    rest = a[head:len(a) - tail] + b[head:len(b) - tail]
-    one = max(len(a), len(b)) - head - tail <= 1
-    return one and min(len(a), len(b)) >= 5 and not any(c.isdigit() for c in rest)
-
-def _similar_names(
-    names,              # species
-) -> list:              # lists of two or more names
-    "Names of species that may be one species."
-    keys = defaultdict(list)
-    for n in names: keys["".join(c for c in n.casefold() if c.isalnum())].append(n)
-    groups, short = [sorted(g) for g in keys.values() if len(g) > 1], sorted(keys)
-    if len(short) > 500: return groups
-    pairs = [(a, b) for i, a in enumerate(short) for b in short[i + 1:] if _differs_by_one(a, b)]
-    return groups + [sorted(keys[a] + keys[b]) for a, b in pairs]
-
 # %% ../../nbs/reports/facts.ipynb #d3d1f4d0
 def health_table(
     table: pd.DataFrame,    # checked photo table
 ) -> pd.DataFrame:          # `status`, `reason`, `photos`, `example`; most frequent first
     "Broken and unusual photos, counted by reason."
     noted = table[(table.status != "mask") & (table.reason != "")]
-    rows = noted.groupby(["status", "reason"], sort=False).path.agg(photos="size", example="first")
+    head = noted.reason.str.partition(": ")[0]
+    rows = noted.groupby([noted.status, head.rename("kind")], sort=False).agg(
+        reason=("reason", "first"), reasons=("reason", "nunique"), photos=("path", "size"), example=("path", "first"))
+    rows["reason"] = rows.reason.where(rows.reasons == 1, rows.index.get_level_values("kind"))
     rows["example"] = rows.example.fillna("").map(_short_path)
-    return rows.reset_index().sort_values("photos", ascending=False, ignore_index=True)
+    rows = rows.reset_index("status").reset_index(drop=True)[["status", "reason", "photos", "example"]]
+    return rows.sort_values("photos", ascending=False, ignore_index=True)
 
 # %% ../../nbs/reports/facts.ipynb #b8fd47e3
 def _species_facts(
@@ -100,10 +79,13 @@ def _species_facts(
 ) -> dict:
     "How many photos and species there are, and what is wrong with species."
     ok = _usable(table)
-    return dict(photos=len(ok), left_out=int((~table.status.isin(["ok", "mask"])).sum()), species=len(species),
-                imbalance=imbalance(species.photos),
-                several_species=bool(ok.label.str.contains(SEPARATOR, regex=False).any()),
-                too_few_to_judge=species.index[~species.judged].tolist(), similar_names=_similar_names(species.index))
+    found = dict(passed_over=table.attrs.get("passed_over", {}), notes=table.attrs.get("notes", []),
+                 vanished_species=_vanished_species(table))
+    return found | dict(
+        photos=len(ok), left_out=int((~table.status.isin(["ok", "mask"])).sum()), species=len(species),
+        imbalance=imbalance(species.photos),
+        several_species=bool(ok.label.str.contains(SEPARATOR, regex=False).any()),
+        too_few_to_judge=species.index[~species.judged].tolist(), similar_names=_similar_names(species.index))
 
 # %% ../../nbs/reports/facts.ipynb #f1002bef
 def _value_range(

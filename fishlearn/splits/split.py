@@ -27,6 +27,7 @@ def _split_kind(
 ) -> str:                   # one of `_SPLIT_KINDS`
     "How a table will be split."
     given, grouped = table.split.notna().any(), table.group.notna().any()
+    if by in (None, "given") and (refused := table.attrs.get("unknown_split")): raise ArgumentError(refused)
     if by is None: return "given" if given else "copies"
     if _check_option(by, _SPLIT_KINDS, "split") == "given" and not given:
         raise ArgumentError("The photos come without a split; "

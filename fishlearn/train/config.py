@@ -27,6 +27,8 @@ class SplitConfig:
     previous_split: object = None
     max_per_species: int | None = None  # largest number of photos per species, spread over groups
     strict: bool = False            # stop if a held-out photo has a copy in training?
+    # photos of which a copy has another label: `leave_out`, or `keep`
+    conflicts: str = "leave_out"
 
     def __post_init__(self):
         from fishlearn.splits.split import _check_fractions

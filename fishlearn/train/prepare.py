@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..data.find import _is_folder
+from ..data.listed_files import _find_listed
+from ..data.passed_over import _vanished_line
 from ..data.photos import photo_table
 from ..data.preprocessing import Preprocessing
 from ..data.summary import _left_out_summary, photos_summary
-from ..data.table import _clean_path, _split_names, _usable
-from ..data.tables import _rooted_path, read_table
+from ..data.table import _clean_path, _other_words, _split_names, _usable
+from ..data.table_files import read_table
 from ..errors import ArgumentError, JobError
 from ..messages import logger
 from .config import SplitConfig
@@ -32,7 +34,9 @@ def _log_lost(
 ):
     "State which photos a step has left out, and why."
     lost = after[(before.status == "ok") & (after.status != "ok")]
-    if len(lost): logger.info("\n".join([f"{len(lost)} left out {when}:", *_left_out_summary(lost)]))
+    if not len(lost): return
+    gone = _vanished_line(after) if _vanished_line(after) != _vanished_line(before) else ""
+    logger.info("\n".join([f"{len(lost)} left out {when}:", *_left_out_summary(lost), *[gone] * bool(gone)]))
 
 def _decode_all_photos(
     table: pd.DataFrame,            # photo table
@@ -60,7 +64,9 @@ def _previous_table(
         raise ArgumentError(f"previous_split must be a model folder, a CSV file or a photo table, not a {kind}.")
     file = Path(previous_split) / "photos.csv" if _is_folder(previous_split) else Path(previous_split)
     earlier = read_table(file, ["path", "split"])
-    paths = [_clean_path(_rooted_path(p, file.parent)) for p in earlier.path]
+    if other := _other_words(earlier.split):
+        raise ArgumentError(f"{file} has the split {other[0]!r}; write train, valid or test.")
+    paths = [_clean_path(p) for p in _find_listed(earlier.path, file.parent).paths]
     return earlier.assign(path=paths, split=_split_names(earlier.split))
 
 def _check_leaks(
@@ -111,6 +117,7 @@ def prepare_photos(
 ) -> PreparedPhotos:
     "Read, check, decode and split photos from any source."
     from fishlearn.data.shape import _shape_for
+    from fishlearn.splits.conflicts import leave_out_conflicts
     from fishlearn.splits.copies import find_copies
     from fishlearn.splits.copies_report import copies_summary
     from fishlearn.splits.split import _check_species, split_photos, split_summary
@@ -123,9 +130,11 @@ def prepare_photos(
     _check_species(table)
     copies = find_copies(table, frames=True, decoded=store)
     logger.info("\n".join(copies_summary(copies)))
-    found = copies.table if kind == "copies" else table
+    found = leave_out_conflicts(copies.table if kind == "copies" else table, copies, config.conflicts)
+    _log_lost(table, found, "because a copy has another label")
+    _check_species(found)
     split = split_photos(found, config.valid, config.test, kind, seed, previous)
-    _log_lost(table, split, "by the split")
+    _log_lost(found, split, "by the split")
     logger.info(split_summary(split, kind))
     _check_species(split[split.split == "train"])
     return PreparedPhotos(split, store, kind, _check_leaks(split, copies, store, config.strict))
