@@ -14,7 +14,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 import pandas as pd
@@ -108,18 +108,27 @@ def _check_header(
         raise ArgumentError(f"The first line must name the columns, such as path and label; it holds {photos[0]!r}.")
     return [n or f"column {i}" for i, n in enumerate(names, 1)]
 
-def _as_frame(
-    header: list,       # names of columns
-    rows: list,         # lists of cells, none longer than the header; emptied
-) -> pd.DataFrame:      # empty cells missing; columns without a name and a cell are left out
-    "Make a table of rows."
-    names = [_clean_text(str(n)) for n in header]
-    for row in rows: row += [""] * (len(names) - len(row))
-    named = pd.DataFrame(rows, columns=range(len(names)), dtype=object)
-    rows.clear()
-    named = named.where(named.ne("") & named.notna(), None)
-    kept = [i for i, n in enumerate(names) if n or named[i].notna().any()]
-    return named[kept].set_axis(_check_header([names[i] for i in kept]), axis=1)
+class _Columns:
+    "Cells, column by column; equal ones are stored once."
+    def __init__(self,
+        header: list,       # names of columns
+    ):
+        self.names = [_clean_text(str(n)) for n in header]
+        self.cells, self.known = [[] for _ in header], [{} for _ in header]
+
+    def add(self,
+        row: list,          # cells
+    ) -> None:
+        "Add a row."
+        for cells, known, cell in zip_longest(self.cells, self.known, row[:len(self.names)]):
+            cell = None if cell == "" else cell
+            cells.append(known.setdefault(cell, cell) if len(known) < 10_000 else known.get(cell, cell))
+
+    def frame(self) -> pd.DataFrame:    # columns without a name and a cell are left out
+        "All rows as a table; empty cells are missing."
+        kept = [i for i, n in enumerate(self.names) if n or any(c is not None for c in self.cells[i])]
+        names = _check_header([self.names[i] for i in kept])
+        return pd.DataFrame({n: pd.Series(self.cells[i], dtype=object) for n, i in zip(names, kept, strict=True)})
 
 def _read_delimited(
     data: bytes,        # a text file
@@ -128,12 +137,13 @@ def _read_delimited(
     "Read a text file as a table, without guessing types."
     text = _Text(data, _encoding_of(data))
     if "\0" in next(text.lines(), ""): raise ArgumentError("It holds binary data; save the table as CSV.")
-    rows, header, found = _rows(text, _choose_separator(text, columns)), [], []
+    rows = _rows(text, _choose_separator(text, columns))
+    header = next(rows, (0, []))[1]
+    if not header: raise ArgumentError("It is empty; write a header and one row per photo.")
+    table = _Columns(header)
     for line, row in rows:
-        if not header: header = row
-        elif len(row) > len(header) and any(row[len(header):]):
+        if len(row) > len(header) and any(row[len(header):]):
             raise ArgumentError(f"Line {line} has {len(row)} cells, more than the {len(header)} columns of the header; "
                                 "put quotation marks around a cell that holds a separator.")
-        else: found.append(row[:len(header)])
-    if not header: raise ArgumentError("It is empty; write a header and one row per photo.")
-    return _as_frame(header, found)
+        table.add(row)
+    return table.frame()

@@ -73,6 +73,12 @@ def _text_path(
     "A path in which bytes that are not UTF-8 are written as codes."
     return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
+def _is_address(
+    text: str,      # path, as a table has it
+) -> bool:
+    "Whether a path is an address on the internet."
+    return "://" in text[:9] and not text.lower().startswith("file://")
+
 def _disk_path(
     text: str,      # path, perhaps from `_text_path`
 ) -> str:           # as the system needs it

@@ -16,9 +16,10 @@ _CONTENTS = frozenset((
     "image images img imgs photo photos picture pictures pic pics foto fotos bild bilder jpg jpgs jpeg jpegs "
     "jpegimages png pngs tif tiff raw original originals file files frame frames crop crops data dcim all").split())
 _PLACE = re.compile(
-    r"(?:site|station|cam|camera|transect|plot|quadrat|loc|location|place|trap|day|night|date|year|month|week|trip|dive|"
-    r"haul|tow|batch|session|seq|sequence|burst|deployment|visit|survey|set|part|folder|sample|individual|ind|indiv|"
-    r"specimen|animal|id|no|nr|video|clip|card|roll|series)s?[\s_.-]*(?:\d[\w.-]*|(?<=[\s_.-])(?:[a-z]|[ivx]+))|[\W\d_]+|"
+    r"(?:site|station|cam|camera|transect|plot|quadrat|loc|location|place|trap|day|night|date|year|month|week|trip|"
+    r"dive|haul|tow|batch|session|seq|sequence|burst|deployment|visit|survey|set|part|folder|sample|individual|"
+    r"ind|indiv|specimen|animal|id|no|nr|video|clip|card|roll|series)s?"
+    r"[\s_.-]*(?:\d[\w.-]*|(?<=[\s_.-])(?:[a-z]|[ivx]+))|[\W\d_]+|"
     r"\d+(?:canon|nikon|msdcf|apple|media|_pana|olymp|ricoh|recnx|eos\w*)|"
     r"\d{0,2}[\s_.-]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s_.-]*\d{2,4}", re.IGNORECASE)
 

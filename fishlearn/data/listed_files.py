@@ -18,15 +18,16 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from .file_types import _PHOTO_SUFFIXES, _disk_path
+from .file_types import _PHOTO_SUFFIXES, _disk_path, _is_address
 from .find import _FoundFiles, _walk
 
 # %% ../../nbs/data/listed_files.ipynb #54c8fe05
 class _Folders(dict):
     "The names in each folder, listed when they are needed."
-    def __missing__(self, folder: str) -> frozenset:
+    def __missing__(self, folder: str) -> frozenset | None:
         try: self[folder] = frozenset(os.listdir(folder or "."))
-        except (OSError, ValueError): self[folder] = frozenset()
+        except (FileNotFoundError, ValueError): self[folder] = None
+        except OSError: self[folder] = frozenset()
         return self[folder]
 
     def has(self,
@@ -34,7 +35,8 @@ class _Folders(dict):
     ) -> bool:
         "Whether a file exists."
         folder, name = os.path.split(_disk_path(path))
-        try: return name in self[folder] or os.path.exists(_disk_path(path))
+        names = self[folder]
+        try: return names is not None and (name in names or os.path.exists(_disk_path(path)))
         except ValueError: return False
 
 # %% ../../nbs/data/listed_files.ipynb #6f2d7945
@@ -60,6 +62,7 @@ def _named_alike(
     index: dict,    # from `_file_index`
 ) -> str | None:    # a path, if one file fits best
     "The file below a folder that a path means."
+    if _folded(re.split(r"[\\/]", text.rstrip("\\/"))[-1]) not in index: return None
     wanted = [_folded(p) for p in PurePosixPath(text.replace("\\", "/")).parts][::-1]
     def agreement(path):
         parts = [_folded(p) for p in PurePosixPath(path).parts][-2::-1]
@@ -69,12 +72,6 @@ def _named_alike(
     return found[0] if found and (len(found) == 1 or agreement(found[0]) > agreement(found[1])) else None
 
 # %% ../../nbs/data/listed_files.ipynb #a789d1e5
-def _is_address(
-    text: str,      # a path as the table has it
-) -> bool:
-    "Whether a path is an address in the internet."
-    return re.match(r"(?:https?|ftp|s3|gs)://", text, re.IGNORECASE) is not None
-
 def _written_path(
     cell,           # a cell of any table
     root: str,      # folder that relative paths start from
@@ -122,10 +119,9 @@ def _missing_reason(
     near: bool = True,  # look for a similar name?
 ) -> str:
     "Why a photo is missing, in words that help to find it."
-    if _is_address(path): return "is an address, not a file: download the photos first"
     folder, name = os.path.split(path)
     if folder and not os.path.isdir(folder): return f"file not found: there is no folder {folder}"
-    nearest = difflib.get_close_matches(name, sorted(folders[folder])[:5000], 1) if near else []
+    nearest = difflib.get_close_matches(name, sorted(folders[folder] or ())[:5000], 1) if near else []
     return "file not found" + (f": the nearest is {nearest[0]}" if nearest else "")
 
 def _missing_reasons(

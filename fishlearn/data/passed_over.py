@@ -14,7 +14,7 @@ import pandas as pd
 
 from .file_types import _DOCUMENTS, _RAW_SUFFIXES, _text_path
 from .find import _FoundFiles
-from .table import _usable, species_counts
+from .table import _species_sizes, _usable
 
 # %% ../../nbs/data/passed_over.ipynb #698e1aa5
 def _passed_over(
@@ -37,7 +37,7 @@ def _vanished_species(
     table: pd.DataFrame,    # photo table
 ) -> dict:                  # species → why, such as "6 .nef"
     "Species of which no photo can be used."
-    there = set(species_counts(_usable(table)).columns) if len(_usable(table)) else set()
+    there = set(_species_sizes(_usable(table)).index)
     gone = defaultdict(Counter)
     for f in table.attrs.get("passed_over", {}).get("files", []):
         if f["species"] and f["ending"] not in _DOCUMENTS:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from .names import _similar_lines, _similar_names
 from .passed_over import _passed_over_lines, _vanished_line
-from .table import _usable, species_counts
+from .table import SEPARATOR, _is_multilabel, _species_sizes, _usable
 
 # %% ../../nbs/data/summary.ipynb #969376bd
 def _short_path(
@@ -36,7 +36,7 @@ def _common_folder(
     paths,          # POSIX paths
 ) -> str:           # a folder, or "" if there is none
     "The folder that contains all paths."
-    try: return os.path.commonpath([os.path.dirname(p) for p in paths])
+    try: return os.path.commonpath({os.path.dirname(p) for p in paths})
     except ValueError: return ""
 
 def _example_names(
@@ -58,13 +58,15 @@ def _species_summary(
     samples: int = 3,       # photos to name of each
 ) -> list:                  # one line per species
     "List every species with its count and some of its photos."
-    counts, home = species_counts(table), _common_folder(table.path)
-    wide, lines = max(map(len, counts.columns[:show])), []
-    for species in counts.columns[:show]:
-        paths = table.path[counts[species] == 1].tolist()
-        names = ", ".join(_example_names(paths, home, samples))
-        lines.append(f"  {species:{wide}} {len(paths):>5}  {names}")
-    more = len(counts.columns) - show
+    sizes, home = _species_sizes(table), _common_folder(table.path)
+    labels = table.label.str.split(SEPARATOR, regex=False).explode() if _is_multilabel(table) else table.label
+    labels = labels[labels.isin(sizes.index[:show])]
+    rows = labels.groupby(labels).groups
+    wide, lines = max(map(len, sizes.index[:show])), []
+    for species, n in sizes[:show].items():
+        names = ", ".join(_example_names(table.path[rows[species]].tolist(), home, samples))
+        lines.append(f"  {species:{wide}} {n:>5}  {names}")
+    more = len(sizes) - show
     return lines + [f"  and {more} more species"] * (more > 0)
 
 # %% ../../nbs/data/summary.ipynb #61af5d18
@@ -86,7 +88,7 @@ def _remarks(
     table: pd.DataFrame,    # photo table
 ) -> list:                  # of lines
     "What a user should know about a table besides its rows."
-    names = species_counts(_usable(table)).columns if len(_usable(table)) else []
+    names = _species_sizes(_usable(table)).index
     lines = [*table.attrs.get("notes", []), *_passed_over_lines(table.attrs.get("passed_over", {})),
              _vanished_line(table), table.attrs.get("unknown_split", ""), *_similar_lines(_similar_names(names))]
     return [line for line in lines if line]
@@ -98,7 +100,7 @@ def photos_summary(
     "Summarise a photo table: species, counts, examples, and what is left out and why."
     ok, masks = _usable(table), table[table.status == "mask"]
     bad = table[~table.status.isin(["ok", "mask"])]
-    species = f" of {species_counts(ok).shape[1]} species" if len(ok) else ""
+    species = f" of {len(_species_sizes(ok))} species" if len(ok) else ""
     lines = [f"{len(ok)} photos{species}" + (f", {len(bad)} left out" if len(bad) else "")]
     if len(ok): lines += _species_summary(ok, show)
     if len(masks):

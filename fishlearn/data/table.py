@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .file_types import _text_path
+from .file_types import _is_address, _text_path
 from .inspect import _FACTS
 from .names import _clean_cell
 from ..errors import ArgumentError
@@ -34,6 +34,14 @@ def _join_species(
     return SEPARATOR.join(sorted(names)) or None
 
 # %% ../../nbs/data/table.ipynb #8a7d3423
+def _species_sizes(
+    table: pd.DataFrame,    # photo table
+) -> pd.Series:             # photos per species, sorted by name
+    "How many photos there are of each species."
+    labels = table.label.dropna()
+    if _is_multilabel(table): labels = labels.str.split(SEPARATOR, regex=False).explode()
+    return labels.value_counts().sort_index()
+
 def _is_multilabel(
     table: pd.DataFrame,    # photo table
 ) -> bool:
@@ -83,9 +91,10 @@ def _clean_path(
     "Write every path in one way."
     text = _text_path(path if isinstance(path, str) else "" if _clean_cell(path) is None else str(path))
     if not text.strip(): return None
+    if _is_address(text): return text
     short = os.path.normpath(text)
     if ".." in text and ".." in Path(text).parts and os.path.realpath(short) != os.path.realpath(text): short = text
-    return short.replace(os.sep, "/")
+    return text if short == text and os.sep == "/" else short.replace(os.sep, "/")
 
 # %% ../../nbs/data/table.ipynb #c5241c3b
 _SPLITS = dict(train="train", training="train", valid="valid", val="valid", validation="valid", dev="valid",
@@ -120,7 +129,7 @@ def _tidy_columns(
     for c in [*_COLUMNS, *(c for c in _FACTS if c in df)]:
         clean = _clean_path if c in ("path", "mask") else _clean_cell
         table[c] = pd.Series([clean(v) for v in df[c].tolist()] if c in df else None, range(len(df)), object)
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, copy=False)
 
 def _make_table(
     df: pd.DataFrame,           # with `path` and `label`; other columns of the photo table if known
@@ -132,9 +141,12 @@ def _make_table(
     numbers = [c for c in ("width", "height", "bytes") if c in table]
     table = table.assign(**{c: pd.to_numeric(table[c]).astype(object) for c in numbers})
     unexplained = (table.status != "ok") & (table.reason == "")
-    table = table.assign(reason=table.reason.mask(unexplained, "marked as " + table.status))
+    if unexplained.any(): table = table.assign(reason=table.reason.mask(unexplained, "marked as " + table.status))
     table = leave_out(table, lambda t: t.path.isna(), "no path", "no path")
+    address = table.path.map(lambda p: p is not None and _is_address(p))
+    table = leave_out(table, lambda t: address, "address", "is an address: download the photo first")
     table = leave_out(table, lambda t: t.label.isna(), "unlabelled", why_unlabelled)
+    if not _usable(table).path.duplicated().any(): return table
     labels = table.path.map(_usable(table).groupby("path").label.nunique())
     table = leave_out(table, lambda t: labels > 1, "contradictory", "listed with several labels")
     repeated = _usable(table).path.duplicated().reindex(table.index, fill_value=False)

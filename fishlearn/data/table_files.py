@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .dialects import _as_frame, _encoding_of, _read_delimited
+from .dialects import _Columns, _encoding_of, _read_delimited
 from ..errors import ArgumentError, FishlearnError, JobError, _check_option
 from ..messages import logger
 
@@ -74,10 +74,11 @@ def _read_excel(
     from openpyxl import load_workbook
     book = load_workbook(BytesIO(data), read_only=True, data_only=True)
     if len(book.sheetnames) > 1: logger.info(f"read the first of {len(book.sheetnames)} sheets, {book.sheetnames[0]!r}")
-    rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
-    rows = [row for row in rows if any(c is not None for c in row)]
-    if not rows: raise ArgumentError("Its first sheet is empty; move the table there.")
-    return _as_frame(["" if n is None else n for n in rows[0]], rows[1:])
+    rows = (row for row in book.worksheets[0].iter_rows(values_only=True) if any(c is not None for c in row))
+    if not (header := next(rows, ())): raise ArgumentError("Its first sheet is empty; move the table there.")
+    table = _Columns(["" if n is None else n for n in header])
+    for row in rows: table.add(list(row))
+    return table.frame()
 
 # %% ../../nbs/data/table_files.ipynb #8ed367e5
 def _read_json_lines(

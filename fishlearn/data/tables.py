@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/data/tables.html.md"""
 __all__ = ['from_lists', 'from_df', 'from_csv']
 
 # %% ../../nbs/data/tables.ipynb #4423564c
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -114,6 +115,7 @@ def from_df(
     if split.names: columns["split"] = split.names
     if groups: columns["group"] = _join_groups(df[groups]).tolist()
     notes = [n for n in (note, split.note, *_path_notes(listed.elsewhere)) if n]
+    del df, listed, labels  # their memory is needed below
     return _set_attrs(_make_table(pd.DataFrame(columns, dtype=object)), notes=notes, unknown_split=split.refused)
 
 # %% ../../nbs/data/tables.ipynb #f4327fe1
@@ -123,5 +125,5 @@ def from_csv(
 ) -> pd.DataFrame:          # the photo table
     "Make the photo table from a file; paths are relative to it (fastai: `ImageDataLoaders.from_csv`)."
     likely = [kwargs.get(k, k) for k in ("path", "label")]
-    df = read_table(file, likely=[c for c in likely if isinstance(c, str)])
-    return from_df(df, root=Path(file).parent, search=True, **kwargs)
+    table = partial(read_table, file, likely=[c for c in likely if isinstance(c, str)])
+    return from_df(table(), root=Path(file).parent, search=True, **kwargs)

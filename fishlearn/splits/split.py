@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ..data.table import SEPARATOR, _usable, leave_out, species_counts
+from ..data.table import SEPARATOR, _species_sizes, _usable, leave_out, species_counts
 from ..errors import ArgumentError, JobError, _check_option
 from .draw import _draw_order, _draw_side, _split_units
 from .earlier import _SIDES, _known_sides
@@ -157,7 +157,7 @@ def _check_species(
     rows = _usable(table)
     if rows.empty:
         raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
-    names = species_counts(rows).columns.tolist()
+    names = _species_sizes(rows).index.tolist()
     if len(names) < 2:
         raise JobError(f"All {len(rows)} photos are of one species, {names[0]!r}; "
                        "a classifier needs at least two.")
