@@ -17,12 +17,12 @@ def test_box_with_many_corners():
 
 
 def test_photo_table(tmp_path):
-    "Masks and rows without a path are skipped, rows without a label are not."
+    "Masks are skipped; rows without a path or a label are not, so that every row has its answer."
     rows = pd.DataFrame(dict(path=["a.jpg", "b.jpg", "b.png", None], label=["cod"] + [None] * 3,
                              status=["ok", "unlabelled", "mask", "no path"], reason=["", "no label", "mask of b.jpg", "no path"]))
     rows.to_csv(tmp_path / "checked.csv", index=False)
-    assert _list_photos(rows) == ["a.jpg", "b.jpg"]
-    assert _list_photos(tmp_path / "checked.csv") == [(tmp_path / name).as_posix() for name in ("a.jpg", "b.jpg")]
+    assert _list_photos(rows) == ["a.jpg", "b.jpg", ""]
+    assert _list_photos(tmp_path / "checked.csv") == [*((tmp_path / name).as_posix() for name in ("a.jpg", "b.jpg")), ""]
 
 
 def test_labels_csv(tmp_path):

@@ -11,8 +11,8 @@ from fishlearn.reports.data_card import data_card
 from fishlearn.samples.fish import sample_fish
 
 KEYS = ["photos", "left_out", "species", "imbalance", "several_species", "too_few_to_judge", "similar_names", "width",
-        "height", "aspect_ratio", "megabytes", "formats", "modes", "masks", "sets", "groups", "splits", "per_species",
-        "health", "fishlearn"]
+        "height", "aspect_ratio", "megabytes", "formats", "modes", "masks", "sets", "groups", "splits", "notes",
+        "passed_over", "vanished_species", "per_species", "health", "fishlearn"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_page_needs_no_other_file(fish):
 
 
 def test_facts_have_the_same_keys_in_the_same_order(fish):
-    assert list(data_card(fish).facts) == [*KEYS, "copies", "leaks"]
+    assert list(data_card(fish).facts) == [*KEYS, "copies", "leaks", "contradictions"]
     assert list(data_card(check_photos(fish)).facts) == KEYS
 
 

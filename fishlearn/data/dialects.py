@@ -12,8 +12,8 @@ import codecs
 import csv
 import io
 import re
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
@@ -31,16 +31,14 @@ def _encoding_of(
     data: bytes,        # a text file
 ) -> str:               # name of the codec
     "The encoding of a text."
-    for mark, name in _MARKS.items():
-        if data.startswith(mark): return name
-    start = data[:2000]
-    if start.count(0) > len(start) / 4: return "utf-16-be" if not start[0] else "utf-16-le"
-    for name in ("utf-8", "cp1252"):
+    start, marked = data[:2000], [name for mark, name in _MARKS.items() if data.startswith(mark)]
+    if start.count(0) > len(start) / 4 and not marked: marked = ["utf-16-le" if start[0] else "utf-16-be"]
+    for name in marked[:1] or ("utf-8", "cp1252", "latin-1"):
         try:
             data.decode(name)
             return name
         except UnicodeDecodeError: pass
-    return "latin-1"
+    raise ArgumentError(f"It begins as {marked[0]}, but is not; save the table as CSV, in UTF-8.")
 
 # %% ../../nbs/data/dialects.ipynb #413cc7dd
 class _Text(NamedTuple):
@@ -57,14 +55,40 @@ def _rows(
     separator: str,     # of cells
 ) -> Iterator[tuple]:   # the number of its first line, and a list of cells
     "The rows of a text file, without empty ones."
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader, line = csv.reader(text.lines(), delimiter=separator, skipinitialspace=True), 1
+    csv.field_size_limit(2**31 - 1)
+    lines = _Lines(text.lines())
+    reader, line = csv.reader(lines, delimiter=separator, skipinitialspace=True), 1
     try:
         for row in reader:
             if any(row) and not (line == 1 and _named_separator(text)): yield line, row
+            if len(lines.row) > 1 and _is_open(lines.row, separator):
+                raise ArgumentError(f"The quotation mark in line {line} is never closed; close or remove it.")
+            lines.row.clear()
             line = reader.line_num + 1
     except csv.Error as e:
         raise ArgumentError(f"Line {line} cannot be read ({e}); save the table as CSV again.") from None
+
+class _Lines:
+    "Lines, of which those of the present row are kept."
+    def __init__(self,
+        lines: Iterator[str],   # of a text
+    ):
+        self.lines, self.row = lines, []
+
+    def __iter__(self): return self
+
+    def __next__(self):
+        self.row.append(next(self.lines))
+        return self.row[-1]
+
+def _is_open(
+    lines: list,        # of one row
+    separator: str,     # of cells
+) -> bool:
+    "Whether a row ends within quotation marks."
+    try: list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error as e: return "unexpected end" in str(e)
+    return False
 
 def _named_separator(
     text: _Text,        # a text file
@@ -82,8 +106,8 @@ def _separator_score(
     columns=(),         # names of columns that it should have
 ) -> tuple:             # greater is better
     "How well a separator fits the first rows."
-    try: rows = [row for _, row in islice(_rows(text, separator), 200)]
-    except ArgumentError: return (-1,)
+    rows = []
+    with suppress(ArgumentError): rows.extend(row for _, row in islice(_rows(text, separator), 200))
     if not rows: return (-1,)
     names = {_clean_text(c) for c in rows[0]}
     width = len(rows[0])

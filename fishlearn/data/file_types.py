@@ -84,4 +84,6 @@ def _disk_path(
 ) -> str:           # as the system needs it
     "The path of a file on the disk."
     if "\\udc" not in text or os.path.exists(text): return text
-    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xdc00 + int(m[1], 16)), text)
+    folder, mark, name = text.rpartition("/")
+    real = re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xdc00 + int(m[1], 16)), name)
+    return _disk_path(folder) + mark + real

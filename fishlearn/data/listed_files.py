@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from .file_types import _PHOTO_SUFFIXES, _disk_path, _is_address
 from .find import _FoundFiles, _walk
+from ..messages import progress_bar
 
 # %% ../../nbs/data/listed_files.ipynb #54c8fe05
 class _Folders(dict):
@@ -48,11 +49,12 @@ def _folded(
 
 def _file_index(
     folder: str,                # where to look
-    max_files: int = 500_000,   # files to look at
+    max_files: int = 300_000,   # files to look at
 ) -> dict:                      # folded name, with and without its ending → paths
     "All files below a folder by their names."
     index = defaultdict(list)
-    for file in islice(_walk(folder, True, _FoundFiles([], [], [], [], []), onerror=None), max_files):
+    files = _walk(folder, True, _FoundFiles([], [], [], [], []), onerror=None)
+    for file in progress_bar(islice(files, max_files), "look for files"):
         index[_folded(file.name)].append(file.as_posix())
         if file.suffix.lower() in _PHOTO_SUFFIXES: index[_folded(file.stem)].append(file.as_posix())
     return index

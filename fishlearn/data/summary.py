@@ -76,7 +76,7 @@ def _left_out_summary(
 ) -> list:                  # one line per reason
     "List why photos are left out, and which."
     lines, rows = [], table[table.status != "ok"]
-    for head, group in rows.groupby(rows.reason.str.partition(": ")[0], sort=False):
+    for head, group in rows.groupby(rows.reason.str.split(": ", n=1).str[0], sort=False):
         more = f" and {len(group) - show} more" if len(group) > show else ""
         names = ", ".join(_short_path(p or "?") for p in group.path[:show])
         reason, same = group.reason.iloc[0], group.reason.nunique() == 1

@@ -42,15 +42,14 @@ def _read_bytes(
     "Read a regular file of a sensible size."
     try:
         info = os.stat(file)
-        if not stat.S_ISREG(info.st_mode):
-            raise ArgumentError(f"{file} is a folder, a pipe or a device, not a file; save the table as a CSV file.")
-        if info.st_size > _MAX_BYTES:
-            raise ArgumentError(f"{file} has {info.st_size / 1e9:.0f} GB, more than the limit of "
-                                f"{_MAX_BYTES / 1e9:.0f} for a table; split it.")
-        return file.read_bytes()
+        if stat.S_ISREG(info.st_mode) and info.st_size <= _MAX_BYTES: return file.read_bytes()
     except FileNotFoundError: raise ArgumentError(f"There is no file {file}.") from None
     except (OSError, ValueError) as e:
         raise JobError(f"{file} cannot be read: {getattr(e, 'strerror', None) or e}.") from None
+    if not stat.S_ISREG(info.st_mode):
+        raise ArgumentError(f"{file} is a folder, a pipe or a device, not a file; save the table as a CSV file.")
+    raise ArgumentError(f"{file} has {info.st_size / 1e9:.0f} GB, more than the limit of {_MAX_BYTES / 1e9:.0f} "
+                        "for a table; split it.")
 
 # %% ../../nbs/data/table_files.ipynb #3d91e7d5
 def _zip_kind(

@@ -71,9 +71,11 @@ def _labels_of(
     one_hot = _one_hot_labels(df, path) if column == "label" and column not in df else None
     if one_hot: return [_join_species(v) for v in one_hot], "each column of 0 and 1 is read as a species"
     column = _require_column(column, df)
-    labels = {v: _join_species(v, label_delim) for v in set(df[column])} if df[column].map(type).eq(str).all() else None
-    found = df[column].map(labels) if labels else [_join_species(v, label_delim) for v in df[column]]
-    return list(found), f"the column {column} is read as the label" if column != label else ""
+    cells, known = df[column].tolist(), {}
+    for v in cells:
+        if isinstance(v, str) and v not in known: known[v] = _join_species(v, label_delim)
+    found = [known[v] if isinstance(v, str) else _join_species(v, label_delim) for v in cells]
+    return found, f"the column {column} is read as the label" if column != label else ""
 
 def _joined_labels(
     paths: list,        # one per row

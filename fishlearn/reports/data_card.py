@@ -92,7 +92,7 @@ def data_card(
         raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
     species, health = species_table(ok), health_table(table)
     tables = dict(per_species=species.reset_index().to_dict("records"), health=health.to_dict("records"))
-    facts = (_species_facts(table, species) | _photo_facts(ok) | _mask_facts(table) | _source_facts(ok) | tables
+    facts = (_species_facts(table, species) | _photo_facts(ok) | _mask_facts(table) | _source_facts(table) | tables
              | dict(fishlearn=version("fishlearn")) | _copy_facts(copies, leaks or {}))
     if copies: facts["contradictions"] = conflict_table(copies).to_dict("records")
     return DataCard(table, facts, species, health, copies, leaks)

@@ -64,7 +64,7 @@ def health_table(
 ) -> pd.DataFrame:          # `status`, `reason`, `photos`, `example`; most frequent first
     "Broken and unusual photos, counted by reason."
     noted = table[(table.status != "mask") & (table.reason != "")]
-    head = noted.reason.str.partition(": ")[0]
+    head = noted.reason.str.split(": ", n=1).str[0]
     rows = noted.groupby([noted.status, head.rename("kind")], sort=False).agg(
         reason=("reason", "first"), reasons=("reason", "nunique"), photos=("path", "size"), example=("path", "first"))
     rows["reason"] = rows.reason.where(rows.reasons == 1, rows.index.get_level_values("kind"))
@@ -79,9 +79,7 @@ def _species_facts(
 ) -> dict:
     "How many photos and species there are, and what is wrong with species."
     ok = _usable(table)
-    found = dict(passed_over=table.attrs.get("passed_over", {}), notes=table.attrs.get("notes", []),
-                 vanished_species=_vanished_species(table))
-    return found | dict(
+    return dict(
         photos=len(ok), left_out=int((~table.status.isin(["ok", "mask"])).sum()), species=len(species),
         imbalance=imbalance(species.photos),
         several_species=bool(ok.label.str.contains(SEPARATOR, regex=False).any()),
@@ -115,11 +113,13 @@ def _mask_facts(
     return dict(masks=dict(found=len(masks), photos_with_mask=int(with_mask.sum()), without_photo=int(alone.sum())))
 
 def _source_facts(
-    ok: pd.DataFrame,       # usable rows of the photo table
+    table: pd.DataFrame,    # photo table
 ) -> dict:
-    "Sets, groups and splits that photos belong to."
+    "Sets, groups and splits that photos belong to, and files that are no photos."
+    ok = _usable(table)
     return dict(sets=ok["set"].value_counts().to_dict(), groups=int(ok.group.nunique()),
-                splits=ok.split.value_counts().to_dict())
+                splits=ok.split.value_counts().to_dict(), notes=table.attrs.get("notes", []),
+                passed_over=table.attrs.get("passed_over", {}), vanished_species=_vanished_species(table))
 
 # %% ../../nbs/reports/facts.ipynb #3bfe827f
 def _copy_facts(

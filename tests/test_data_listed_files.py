@@ -1,0 +1,107 @@
+"Tables that were made elsewhere find their photos, and what they lack is said."
+import unicodedata
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fishlearn.data.health import check_photos
+from fishlearn.data.photos import photo_table
+from fishlearn.data.summary import photos_summary
+from fishlearn.data.tables import from_csv, from_df
+from fishlearn.errors import ArgumentError
+from fishlearn.splits.split import split_photos
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "train").mkdir()
+    for i in range(4): Image.new("RGB", (40, 30), (60 * i, 9, 9)).save(tmp_path / "train" / f"Döbel {i}.JPG", "JPEG")
+    return tmp_path
+
+
+def listed(folder, *paths, **columns):
+    pd.DataFrame(dict(path=paths, label="cod") | columns).to_csv(folder / "labels.csv", index=False)
+    return from_csv(folder / "labels.csv")
+
+
+@pytest.mark.parametrize("path", [
+    "Döbel 1.JPG", "Döbel 1", "train/döbel 1.jpg", "C:\\Users\\me\\photos\\train\\Döbel 1.JPG", "/home/me/train/Döbel 1.JPG", "./train/Döbel 1.JPG",
+    unicodedata.normalize("NFD", "train/Döbel 1.JPG"), "TRAIN/DÖBEL 1.JPG", "images/Döbel 1"])
+def test_written_differently(folder, path):
+    table = listed(folder, path)
+    assert table.path.tolist() == [(folder / "train" / "Döbel 1.JPG").as_posix()]
+    assert ("are not written as the files are named" in photos_summary(table)) == (path != "./train/Döbel 1.JPG")
+
+
+def test_of_two_files_of_one_name_none_is_guessed(folder):
+    for place in ("a", "b"):
+        (folder / place).mkdir()
+        Image.new("L", (9, 9)).save(folder / place / "1.jpg")
+    assert listed(folder, "1.jpg", "x/b/1.jpg").path.tolist() == [(folder / "1.jpg").as_posix(), (folder / "b/1.jpg").as_posix()]
+
+
+def test_missing_files_and_addresses(folder):
+    table = check_photos(listed(folder, "train/Döbel 9.JPG", "val/1.jpg", "https://example.org/1.jpg", "train/Döbel 0.JPG"))
+    assert table.status.tolist() == ["missing", "missing", "address", "ok"]
+    assert table.reason[0].startswith("file not found: the nearest is Döbel ") and table.reason[1].startswith("file not found: there is no folder")
+    assert table.reason[2] == "is an address: download the photo first" and table.path[2] == "https://example.org/1.jpg"
+
+
+@pytest.mark.parametrize("column, values, sides", [
+    ("is_valid", [True, False, False, False], ["valid", "train", "train", "train"]), ("is_valid", ["1", "0", "0", "0"], ["valid", "train", "train", "train"]),
+    ("split", ["train", "holdout", "dev", "Train"], ["train", "test", "valid", "train"]), ("Split", ["train", "val", "TEST", "train"], ["train", "valid", "test", "train"]),
+    ("subset", ["train", "train", "valid", "test"], ["train", "train", "valid", "test"]), ("fold", [0, 1, 2, 3], [None] * 4)])
+def test_splits_of_others(folder, column, values, sides):
+    table = listed(folder, *(f"train/Döbel {i}.JPG" for i in range(4)), **{column: values})
+    assert table.split.where(table.split.notna(), None).tolist() == sides
+    assert bool(table.attrs.get("notes")) == (column not in ("split", "Split"))
+
+
+def test_other_words_stop_a_split_unless_one_is_asked_for(folder):
+    table = listed(folder, *(f"train/Döbel {i}.JPG" for i in range(4)), split=[0, 1, 2, 3])
+    assert "names no split (train, valid, test) but 0, 1, 2, 3" in photos_summary(table)
+    for by in (None, "given"):
+        with pytest.raises(ArgumentError, match=r"rename these, or split anew with --split copies \(split='copies'\)"): split_photos(table, by=by)
+    assert set(split_photos(table, by="random").split) == {"train", "valid"}
+
+
+@pytest.mark.parametrize("columns", [
+    {"filename": ["a.jpg"], "species": ["cod"]}, {"File Name": ["a.jpg"], "scientificName": ["cod"]}, {"PATH": ["a.jpg"], "Label": ["cod"]},
+    {"image": ["a.jpg"], "class_name": ["cod"]}, {" img_path ": ["a.jpg"], "labels": ["cod"]}])
+def test_columns_under_other_names(tmp_path, columns):
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    table = photo_table(tmp_path / "t.csv")
+    assert (table.label[0], table.path[0]) == ("cod", (tmp_path / "a.jpg").as_posix())
+
+
+def test_several_columns_that_may_be_the_path_are_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="There is no column 'path'; write one of: file, image, label"):
+        from_df(pd.DataFrame(dict(file=["a"], image=["b"], label="cod")))
+
+
+def test_a_column_per_species(tmp_path):
+    (tmp_path / "_classes.csv").write_text("filename, cod, ling\na.jpg, 1, 0\nb.jpg, 1, 1\nc.jpg, 0, 0\n")
+    table = photo_table(tmp_path / "_classes.csv")
+    assert table.label.tolist() == ["cod", "cod ‖ ling", None] and table.status[2] == "unlabelled"
+
+
+def test_a_row_per_animal(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.jpg,cod\na.jpg,ling\nb.jpg,cod\na.jpg,cod\n")
+    table = photo_table(tmp_path / "t.csv", label_delim=";")
+    assert table[table.status == "ok"].set_index("path").label.tolist() == ["cod ‖ ling", "cod"]
+    assert set(photo_table(tmp_path / "t.csv").status) == {"contradictory", "ok"}
+
+
+def test_a_bar_in_a_name_is_no_list(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.jpg,Puma | Puma concolor\nb.jpg,Guan‖x\n")
+    assert photo_table(tmp_path / "t.csv").label.tolist() == ["Puma | Puma concolor", "Guan||x"]
+    assert photo_table(tmp_path / "t.csv", label_delim="|").label[0] == "Puma ‖ Puma concolor"
+
+
+def test_names_that_look_the_same_are_one_species():
+    names = ["Salmo trutta", "Salmo\xa0trutta", "Salmo trutta\u200b", "Salmo\u202ftrutta", "Salmo  trutta", "\ufeffSalmo trutta", "Sal\u00admo trutta",
+             "Salmo\ttrutta", "Salmo\u3000trutta ", "Salmo\u200d trutta", "\u200eSalmo trutta", "Salmo trutta\ufe0f"]
+    assert set(from_df(pd.DataFrame(dict(path=[f"{i}.jpg" for i in range(len(names))], label=names))).label) == {"Salmo trutta"}
+    assert "These names may mean the same species: Salmo trutta, salmo_trutta." in photos_summary(
+        from_df(pd.DataFrame(dict(path=["a", "b"], label=["Salmo trutta", "salmo_trutta"]))))
