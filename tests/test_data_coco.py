@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fishlearn.data.annotations import _note_box
-from fishlearn.data.box_files import BoxOptions, _check_coco, _place_photos, _read_json
+from fishlearn.data.annotations import _note_box, _note_outlines, _widen
+from fishlearn.data.box_files import _FOREIGN, BoxOptions, _check_coco, _id, _json_kind, _place_photos, _read_json
 from fishlearn.data.coco import from_coco
 from fishlearn.data.exports import _load_boxes
 from fishlearn.data.photo_sizes import _read_size
@@ -546,3 +546,25 @@ def test_a_box_is_read_or_refused():
     for odd in ODD:
         try: assert _note_box(dict(bbox=odd)) is None or len(_note_box(dict(bbox=odd))) == 4
         except ArgumentError: pass
+
+
+def test_small_readers():
+    "What the pages show, held fast."
+    assert _unpack_counts("52203").tolist() == [5, 2, 2, 2, 5]
+    assert _note_box(dict(segmentation=[[10, 10, 50, 10, 50, 30]])) == [10, 10, 40, 20]
+    assert _note_outlines(dict(segmentation=[1, 2, 3, 4, 5, 6]))[0].shape == (3, 2)
+    assert _widen([10, 10, 40, 20], .1) == (6, 6, 48, 28) and _widen([0, 0, 40, 20], .5, 45, 100) == (0, 0, 45, 40)
+    assert [_id(v) for v in (1, 1.0, "1", " 1.0 ", "a", None, [1])] == ["1", "1", "1", "1", "a", None, None]
+    assert [_json_kind(v) for v in ({}, dict(detection_categories={}), [dict(file="a", detections=[])])] == ["coco", "detections", "detections"]
+    assert not any(_FOREIGN.match(n) for n in ("a.jpg", "c/a.jpg", r"c\a.jpg", "a..b/c.jpg"))
+    assert all(_FOREIGN.match(n) for n in ("/a.jpg", "../a.jpg", r"c\..\a.jpg", r"C:\a.jpg", "http://x/a.jpg", "a%20b.jpg"))
+
+
+def test_other_parts_of_coco_itself_are_stated(tmp_path, capsys):
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "test2017").mkdir()
+    for part in ("train", "test"): upright_scene().save(tmp_path / f"{part}2017/{part}.jpg")
+    write(tmp_path / "annotations/instances_train2017.json", [annotation(0)],
+          images=[dict(id=0, file_name="train.jpg", width=200, height=300)])
+    assert photo_table(tmp_path).split.tolist() == [None]
+    assert "1 photos in" in capsys.readouterr().out

@@ -90,7 +90,7 @@ def _refuse_other_exports(
             raise ArgumentError(f"{source} is {kind}; export it again as COCO, or give a pattern for the species "
                                 "(--label-re) to use whole photos.")
 
-# %% ../../nbs/data/exports.ipynb #88497e85
+# %% ../../nbs/data/exports.ipynb #e195bcdd
 def _check_unlisted(
     folder,             # an export
     files: list,        # its `_BoxFile`s
@@ -100,7 +100,8 @@ def _check_unlisted(
     listed = {Path(_photo_file(p)) for p in paths}
     unlisted = [p for p in find_photos(folder) if p not in listed]
     known = {p.parent for p in listed}
-    strange = sorted({p.parent.relative_to(folder).as_posix() for p in unlisted if p.parent not in known})
+    parts = {p.parent.relative_to(folder) for p in unlisted if p.parent not in known}
+    strange = sorted(p.as_posix() for p in parts if p.name.lower().rstrip("0123456789") not in (*_SPLITS, "unlabeled"))
     if strange:
         raise ArgumentError(f"{folder} has boxes in {files[0].path.name}, and photos in other folders: "
                             f"{', '.join(strange[:5])}{', …' * (len(strange) > 5)}. Give {files[0].path} to use the "

@@ -7,13 +7,12 @@ Docs: https://fishlearn.github.io/fishlearn/data/run_lengths.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/run_lengths.ipynb #48e973c8
+# %% ../../nbs/data/run_lengths.ipynb #25322a3c
 from typing import NamedTuple
 
 import numpy as np
 
 from .masks import _mask_outlines
-from .reading import _MAX_PIXELS
 from ..errors import ArgumentError
 
 # %% ../../nbs/data/run_lengths.ipynb #9f3422c4
@@ -33,7 +32,9 @@ def _unpack_counts(
     for k in (1, 2): counts[k::2] = np.cumsum(counts[k::2])
     return counts
 
-# %% ../../nbs/data/run_lengths.ipynb #0a1ff2f3
+# %% ../../nbs/data/run_lengths.ipynb #460bc4b0
+_MAX_MASK = 10**8   # pixels
+
 class _Runs(NamedTuple):
     "The mask of one animal."
     width: int          # of the photo, px
@@ -54,10 +55,10 @@ def _read_runs(
     "Check run lengths; they must fill a photo of a sensible size."
     if (size := _run_size(outline)) is None: raise ArgumentError("run lengths without a size")
     (width, height), counts = size, outline.get("counts")
-    if width * height > _MAX_PIXELS:
-        raise ArgumentError(f"run lengths for {width}×{height} px, more than {_MAX_PIXELS // 10**6} megapixels")
+    if width * height > _MAX_MASK:
+        raise ArgumentError(f"run lengths for {width}×{height} px, more than {_MAX_MASK // 10**6} megapixels")
     if isinstance(counts, str): counts = _unpack_counts(counts)
-    elif not isinstance(counts, list) or not all(type(n) is int and 0 <= n <= _MAX_PIXELS for n in counts):
+    elif not isinstance(counts, list) or not all(type(n) is int and 0 <= n <= _MAX_MASK for n in counts):
         raise ArgumentError("run lengths that are no whole numbers")
     ends = np.cumsum(np.asarray(counts, np.int64))
     if not len(ends) or ends[-1] != width * height or np.min(counts) < 0:

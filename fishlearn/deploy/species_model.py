@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..cache import _weights_hash
 from ..data.box_files import BoxOptions
-from ..data.exports import _box_files
+from ..data.exports import _box_files, _is_json
 from ..data.photos import photo_table
 from ..data.regions import _photo_file
 from ..data.summary import photos_summary
@@ -140,7 +140,7 @@ class _Scoring(_Evaluating):
         "Evaluate on photos whose species is known."
         from fishlearn.evaluation.multilabel import evaluate_table
         delim = label_delim or self.settings.get("label_delim")
-        boxes = self._boxes_for(photos, boxes) if label is None or boxes else None
+        boxes = self._boxes_for(photos, boxes) if label is None or _is_json(photos) else boxes
         table = self._known_photos(photo_table(photos, label, path, label_delim=delim, boxes=boxes))
         paths = _usable(table).path.tolist()
         found, reasons = self.probabilities(paths)
