@@ -568,3 +568,11 @@ def test_other_parts_of_coco_itself_are_stated(tmp_path, capsys):
           images=[dict(id=0, file_name="train.jpg", width=200, height=300)])
     assert photo_table(tmp_path).split.tolist() == [None]
     assert "1 photos in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{}, dict(label_delim=";"), dict(group="place")])
+def test_names_that_are_not_utf_8(tmp_path, options):
+    "pandas and Arrow stumble over such names where they infer types."
+    images = [dict(id=i, file_name=f"{i}\udce9.jpg", place="A\udce9") for i in range(2)]
+    notes = [dict(id=k, image_id=k % 2, category_id=0) for k in range(4)]
+    assert from_coco(write(tmp_path / "c.json", notes, images=images), **options).status.tolist() == ["ok", "ok"]
