@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from .data.box_files import BoxOptions
 from .data.table import _is_multilabel
 from .deploy.species_model import SpeciesModel, _evaluate_holdout
 from .messages import logger
@@ -35,15 +36,16 @@ def _training_settings(
 
 # %% ../nbs/00_core.ipynb #47ed171e
 def train_species_model(
-    photos,                     # a folder, a CSV, TSV or parquet file, a COCO file, a DataFrame, or a list of paths
+    photos,                     # a folder, a table or COCO file, a detector's JSON, a DataFrame, or a list of paths
     label=None,                 # folder: pattern on the file name or path, or function; table: column; list: labels
     path: str = "path",         # table: column with the path
-    group=None,                 # table: column, or columns, whose photos must stay together, such as a boat trip
+    group=None,                 # table or boxes: column or field, or several, whose photos must stay together
     label_delim: str | None = None,     # what separates the species in a label, where a photo may show several
     run=None,                   # folder to keep the state of the training in
     resume: bool = False,       # continue the training in that folder?
     split_config: SplitConfig | None = None,        # how to split; keywords win over it
     training_config: TrainingConfig | None = None,  # how to train; keywords win over it
+    boxes: BoxOptions | None = None,                # COCO file or detector: how animals are cut out
     **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`
 ) -> SpeciesModel:
     "Train a classifier on photos and evaluate it on held-out ones; `run` and `resume` continue a training."
@@ -52,7 +54,8 @@ def train_species_model(
     from fishlearn.train.prepare import prepare_photos
     from fishlearn.train.runs import fit_photos
     splitting, training = _make_configs(options, split_config, training_config)
-    arch, labels = training.arch or DEFAULT_ARCH, dict(label=label, path=path, group=group, label_delim=label_delim)
+    labels = dict(label=label, path=path, group=group, label_delim=label_delim, boxes=boxes)
+    arch = training.arch or DEFAULT_ARCH
     size, preprocessing = _image_size(arch, training.size), arch_preprocessing(arch, training.size, training.resize)
     with main_process_first(): ready = prepare_photos(photos, labels, preprocessing, size, splitting, training.seed)
     multilabel = label_delim is not None or _is_multilabel(ready.table)
@@ -60,6 +63,7 @@ def train_species_model(
     settings = _training_settings(training, history, ready.table)
     settings |= dict(multilabel=multilabel, label_delim=label_delim, split=ready.split, leaks=ready.leaks,
                      valid=splitting.valid, test=splitting.test, max_per_species=splitting.max_per_species)
+    if boxes: settings["boxes"] = boxes._asdict()
     model = SpeciesModel(list(learner.dls.vocab), ready.store.preprocessing, settings, photos=ready.table,
                          history=history, trained=learner.model, learner=learner)
     if is_main_process(): _evaluate_holdout(model)

@@ -9,6 +9,7 @@ import pytest
 from fastcore.docments import docments
 
 from fishlearn.commands.train import _option_help, train
+from fishlearn.data.box_files import BoxOptions
 from fishlearn.samples.fish import sample_fish
 from fishlearn.train.config import _RENAMED, SplitConfig, TrainingConfig
 
@@ -36,6 +37,7 @@ def test_options_are_defined_once():
     names = [f.name for c in (SplitConfig, TrainingConfig) for f in fields(c)]
     assert len(set(names)) == len(names)
     own = {"photos", "out", "label_re", "label_col", "path_col", "group_col", "label_delim", "resume", "force"}
+    own |= set(BoxOptions._fields)
     assert set(inspect.signature(train).parameters) == own | set(names) | set(_RENAMED)
     status, said, _ = run("train", "--help")
     assert status == 0 and all(f"--{n.replace('_', '-')}" in said for n in names)

@@ -24,7 +24,7 @@ def folder(tmp_path):
     ("", dict(label=7), "label is a pattern or a function, not int"),
     ("", dict(label_delim=""), "label_delim is the text between two species"),
     ("", dict(label_delim=7), "label_delim is the text between two species"),
-    ("reef.json", dict(label_delim=";"), "label_delim does not apply to a COCO file"),
+    ("reef.json", dict(path="file"), "path does not apply to a COCO file"),
     ("reef.json", dict(label="species"), "label does not apply to a COCO file")])
 def test_an_option_that_would_be_ignored_is_refused(folder, source, options, why):
     with pytest.raises(ArgumentError, match=why):

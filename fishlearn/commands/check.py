@@ -25,6 +25,7 @@ from fishlearn.commands.common import (
     _PathCol,
     _Photos,
     _print_table,
+    _with_box_options,
     _write_photos,
 )
 
@@ -70,6 +71,7 @@ def _print_contradictions(
     if len(found) > show: print(f"and {len(found) - show} more; --csv and --json have all")
 
 @_app.command()
+@_with_box_options
 def check(
     photos: _Photos,
     label_re: _LabelRe = None,
@@ -80,6 +82,7 @@ def check(
     csv: Annotated[Path | None, typer.Option(help="Write the photo table to this file.")] = None,
     json_file: _Json = None,
     html: Annotated[Path | None, typer.Option(help="Write the data card to this file, as a web page.")] = None,
+    boxes=None,
 ):
     "Look at photos before training: counts per species, broken files, copies and leaks."
     _check_targets(photos, csv, json_file, html)
@@ -90,7 +93,7 @@ def check(
     from fishlearn.reports.card_page import _warnings_of
     from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
-    table = photo_table(photos, label, path_col, group_col or None, label_delim)
+    table = photo_table(photos, label, path_col, group_col or None, label_delim, boxes=boxes)
     said = photos_summary(table)
     logger.info(said)
     card = data_card(*audit_photos(table))

@@ -8,8 +8,10 @@ Docs: https://fishlearn.github.io/fishlearn/commands/common.html.md"""
 __all__ = []
 
 # %% ../../nbs/commands/common.ipynb #e1805b64
+import inspect
 import os
 import sys
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
@@ -53,13 +55,14 @@ def _print_evaluation(
 
 # %% ../../nbs/commands/common.ipynb #515e4830
 _Photos = Annotated[str, typer.Argument(
-    help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO file.")]
+    help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO or MegaDetector file.")]
 _LabelRe = Annotated[str | None, typer.Option(
     help="Pattern on the file name, or else on the path; its first group is the species.")]
 _LabelCol = Annotated[str | None, typer.Option(help="Column of the CSV file with the species [default: label].")]
 _PathCol = Annotated[str, typer.Option(help="Column of the CSV file with the path, relative to the file.")]
 _GroupCol = Annotated[list[str] | None, typer.Option(
-    help="Column of the CSV file with groups that must stay together; may be given several times.")]
+    help="Column of the CSV file, or field of the COCO file, with groups that must stay together; may be given "
+         "several times.")]
 _LabelDelim = Annotated[str | None, typer.Option(
     help="What separates the species in a label, where a photo may show several.")]
 _Json = Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")]
@@ -77,6 +80,34 @@ def _label_argument(
     if label_col and not table:
         raise ArgumentError("--label-col is for a CSV file; for the file names of a folder use --label-re.")
     return label_re or label_col
+
+# %% ../../nbs/commands/common.ipynb #b0c0de02
+_BOX_OPTIONS = dict(
+    margin=(float, "Margin around each box, as a fraction of its longer side [default: 0.1]."),
+    min_side=(float, "Leave out boxes with a shorter side, px [default: 16]."),
+    min_confidence=(float, "Leave out a detector's boxes with a lower confidence [default: 0.2]."),
+    background=(bool, "Keep the surroundings of outlined animals, or make them white [default: background]."))
+
+def _with_box_options(
+    f,              # a command with the parameter `boxes`
+):                  # the same, with an option for each field of `BoxOptions` instead
+    "Give a command the options about boxes; `boxes` is None if none of them is given."
+    @wraps(f)
+    def command(*args, **given):
+        chosen = {k: v for k in _BOX_OPTIONS if (v := given.pop(k, None)) is not None}
+        if chosen:
+            from fishlearn.data.box_files import BoxOptions
+            given["boxes"] = BoxOptions(**chosen)
+        return f(*args, **given)
+    def option(name, kind, text):
+        made = Annotated[kind | None, typer.Option(help=text, rich_help_panel="Boxes of a COCO file or a detector")]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=made)
+    own = [p for p in inspect.signature(f).parameters.values() if p.name != "boxes"]
+    rest = [p for p in own if p.kind == p.VAR_KEYWORD]
+    own = [p for p in own if p.kind != p.VAR_KEYWORD]
+    more = [option(name, *about) for name, about in _BOX_OPTIONS.items()]
+    command.__signature__ = inspect.Signature([*own, *more, *rest])
+    return command
 
 # %% ../../nbs/commands/common.ipynb #c1559868
 def _write_photos(

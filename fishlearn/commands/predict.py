@@ -25,10 +25,12 @@ from fishlearn.commands.common import (
     _Photos,
     _print_evaluation,
     _print_table,
+    _with_box_options,
 )
 
 # %% ../../nbs/commands/predict.ipynb #f1171a1c
 @_app.command()
+@_with_box_options
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     photos: _Photos,
@@ -39,13 +41,14 @@ def evaluate(
     conflicts: Annotated[str, typer.Option(
         help="Photos of which a copy has another label: leave_out, or keep.")] = "leave_out",
     json_file: _Json = None,
+    boxes=None,
 ):
     "Evaluate a model on photos whose species is known."
     from fishlearn.files import _check_file, _write_file
     _check_file(json_file)
     from fishlearn.deploy.species_model import SpeciesModel
     label = _label_argument(photos, label_re, label_col)
-    evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim, conflicts)
+    evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim, boxes, conflicts)
     metrics = evaluation.metrics()
     _print_evaluation(metrics)
     for r in evaluation.most_confused().head(5).itertuples():
@@ -74,19 +77,21 @@ def _print_answers(
     _print_table(map(cells, table.itertuples()), ["photo", "species", "probability", "or else"], numbers=[2])
 
 @_app.command()
+@_with_box_options
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or CSV files with a column path.")],
+    photos: Annotated[list[str], typer.Argument(help="Photos, folders, CSV files with paths, or files of boxes.")],
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this file instead of printing them.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Answers to name per photo.")] = 5,
     precision: Annotated[str, typer.Option(
         help="float32 or bfloat16 (faster on some CPUs; needs fishlearn[fast]).")] = "float32",
+    boxes=None,
 ):
     "Identify the species in photos."
     from fishlearn.files import _check_file
     _check_file(csv)
     from fishlearn.deploy.species_model import SpeciesModel
-    table = SpeciesModel.load(model, precision).predict(photos, top)
+    table = SpeciesModel.load(model, precision).predict(photos, top, boxes)
     if csv: _write_answers(table, csv)
     else: _print_answers(table)
     if (table.reason != "").all(): raise typer.Exit(1)

@@ -29,6 +29,7 @@ from fishlearn.commands.common import (
     _PathCol,
     _Photos,
     _print_evaluation,
+    _with_box_options,
 )
 from ..errors import ArgumentError
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
@@ -114,6 +115,7 @@ def _run_folder(
 
 @_app.command()
 @_with_training_options
+@_with_box_options
 def train(
     photos: _Photos,
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
@@ -124,6 +126,7 @@ def train(
     label_delim: _LabelDelim = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was cut off.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a model, or a training, that is there.")] = False,
+    boxes=None,
     **options,
 ):
     "Train a model on photos and save it."
@@ -136,7 +139,8 @@ def train(
     chosen = {k: v for k, v in options.items() if v is not None}
     if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
     label = _label_argument(photos, label_re, label_col)
-    model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, **chosen)
+    model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, boxes=boxes,
+                                **chosen)
     if not is_main_process(): return
     if model.metrics: _print_evaluation(model.metrics)
     with _local_only(): print(f"saved {model.save(out, force)}")

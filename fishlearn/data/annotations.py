@@ -7,51 +7,70 @@ Docs: https://fishlearn.github.io/fishlearn/data/annotations.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/annotations.ipynb #9d11f73f
+# %% ../../nbs/data/annotations.ipynb #c0f21700
+import math
+
 import numpy as np
 
-from .masks import _mask_outlines
-from ..errors import ArgumentError, JobError
+from .run_lengths import _read_runs, _runs_box, _runs_outlines
+from ..errors import ArgumentError
 
-# %% ../../nbs/data/annotations.ipynb #067ce2b3
+# %% ../../nbs/data/annotations.ipynb #dbb22c19
+def _number(
+    value,                  # anything
+) -> float | None:          # None if it is no finite number
+    "Read a number, also one that is written as text."
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)): return None
+    try: number = float(value)
+    except (ValueError, OverflowError): return None
+    return number if math.isfinite(number) else None
+
 def _corners(
-    outline: list,      # x, y, x, y, …
-) -> list:              # the same in whole px
-    "Round the corners of an outline, or refuse it if it makes no sense."
-    values = np.asarray(outline, float)
+    outline: list,          # x, y, x, y, …, or pairs of x and y
+) -> np.ndarray:            # shape (corners, 2), px
+    "Read the corners of an outline, or refuse it if it makes no sense."
+    try: values = np.asarray(outline, float)
+    except (TypeError, ValueError, OverflowError): values = np.zeros(0)
+    if values.ndim == 2 and values.shape[1] == 2: values = values.ravel()
     if values.ndim != 1 or len(values) < 6 or len(values) % 2 or not np.isfinite(values).all():
-        raise ArgumentError("An outline is a list x, y, x, y, … of at least three corners.")
-    return np.clip(np.round(values), 0, 1e6).astype(int).tolist()
+        raise ArgumentError("outline that is no list x, y, x, y, … of at least three corners")
+    return np.clip(values, -1e6, 1e6).reshape(-1, 2)
 
 def _note_outlines(
-    note: dict,         # annotation
-) -> list:              # outlines: x, y, x, y, … in whole px; empty if it has none
+    note: dict,             # annotation
+) -> list:                  # of outlines: arrays of shape (corners, 2), x and y in px; empty if it has none
     "Read the outlines of an annotation."
     outline = note.get("segmentation")
     if not outline: return []
-    if isinstance(outline, list): return [_corners(o) for o in outline]
-    try: from pycocotools import mask
-    except ImportError:
-        raise JobError("The outlines are run lengths; run pip install pycocotools to read them, "
-                       "or keep the background.") from None
-    packed = mask.frPyObjects(outline, *outline["size"]) if isinstance(outline["counts"], list) else outline
-    return _mask_outlines(mask.decode(packed))
+    if isinstance(outline, dict): return _runs_outlines(_read_runs(outline))
+    if not isinstance(outline, list): raise ArgumentError("outline that is no list")
+    parts = outline if isinstance(outline[0], list) else [outline]
+    return [_corners(o) for o in parts if not isinstance(o, list) or any(o)]
 
-# %% ../../nbs/data/annotations.ipynb #2d2e7e8e
+# %% ../../nbs/data/annotations.ipynb #819c10bf
+def _outline_box(
+    note: dict,             # annotation
+) -> list | None:           # x, y, width, height, px; None without an outline
+    "The box around the outline of an annotation."
+    outline = note.get("segmentation")
+    if isinstance(outline, dict) and outline: return _runs_box(_read_runs(outline))
+    if not (parts := _note_outlines(note)): return None
+    x, y = np.concatenate(parts).T
+    return [float(v) for v in (x.min(), y.min(), np.ptp(x), np.ptp(y))]
+
 def _note_box(
     note: dict,             # annotation
-) -> list | None:           # x, y, width, height in px; None if it makes no sense
-    "Read the box of an annotation."
+) -> list | None:           # x, y, width, height; None if it has neither box nor outline
+    "Read the box of an annotation, or refuse it if it makes no sense."
     box = note.get("bbox")
-    if not box and (outlines := _note_outlines(note)):
-        x, y = np.concatenate([np.reshape(o, (-1, 2)) for o in outlines]).T
-        box = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
-    try: values = [float(v) for v in box or ()]
-    except (TypeError, ValueError): return None
-    fine = len(values) == 4 and np.isfinite(values).all() and min(values[2:]) > 0 and max(map(abs, values)) < 1e6
-    return values if fine else None
+    if not box or (isinstance(box, list) and not any(_number(v) != 0 for v in box)): return _outline_box(note)
+    values = [n for v in box if (n := _number(v)) is not None] if isinstance(box, list) else []
+    if len(values) != 4 or len(box) != 4: raise ArgumentError("box that is no list of four numbers")
+    if min(values[2:]) <= 0: raise ArgumentError("box without an area")
+    if max(map(abs, values)) >= 1e6: raise ArgumentError("box of a million pixels")
+    return values
 
-# %% ../../nbs/data/annotations.ipynb #18d9299c
+# %% ../../nbs/data/annotations.ipynb #69a8162c
 def _widen(
     box: list,              # x, y, width, height, px
     margin: float,          # fraction of the longer side
@@ -63,4 +82,4 @@ def _widen(
     m = margin * max(w, h)
     left, top = int(max(0, x - m)), int(max(0, y - m))
     right, bottom = min(float(width or np.inf), x + w + m), min(float(height or np.inf), y + h + m)
-    return left, top, max(0, int(np.ceil(right)) - left), max(0, int(np.ceil(bottom)) - top)
+    return left, top, max(0, math.ceil(right - 1e-6) - left), max(0, math.ceil(bottom - 1e-6) - top)

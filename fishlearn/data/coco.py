@@ -7,139 +7,252 @@ Docs: https://fishlearn.github.io/fishlearn/data/coco.html.md"""
 # %% auto #0
 __all__ = ['from_coco']
 
-# %% ../../nbs/data/coco.ipynb #036d3ba9
-import json
-import os
-from collections import Counter
-from dataclasses import dataclass
+# %% ../../nbs/data/coco.ipynb #a4234db3
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from .annotations import _note_box, _note_outlines, _widen
-from .table import _make_table
+from .annotations import _note_box, _note_outlines, _number, _widen
+from fishlearn.data.box_files import (
+    BoxOptions,
+    _check_box_options,
+    _check_coco,
+    _check_fields,
+    _field_values,
+    _id,
+    _image_folder,
+    _name_groups,
+    _place_photos,
+    _read_json,
+    _shown_name,
+)
+from .photo_sizes import _find_frames, _Frame, _read_sizes
+from .run_lengths import _run_size
+from .table import SEPARATOR, _clean_cell, _join_species, _make_table
 from ..errors import ArgumentError, JobError
+from ..messages import logger
 
-# %% ../../nbs/data/coco.ipynb #46ceda98
-_PARTS = ("images", "annotations", "categories")
+# %% ../../nbs/data/coco.ipynb #d7b4c890
+class _Shot(NamedTuple):
+    "A photo with its annotations."
+    entry: dict         # its entry in `images`
+    notes: list         # of pairs: annotation, and its box (`None` for the whole photo, or an error)
 
-def _read_json(
-    file,           # JSON file
-):                  # its contents
-    "Read a JSON file, or raise what is wrong with it."
-    try: return json.loads(Path(file).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError: raise ArgumentError(f"There is no file {file}.") from None
-    except OSError as e: raise JobError(f"{file} cannot be read: {e.strerror}.") from None
-    except (ValueError, RecursionError):
-        raise ArgumentError(f"{file} is no JSON; give a COCO file, a CSV file or a folder.") from None
+    @property
+    def boxes(self) -> list:
+        "The boxes of its animals."
+        return [box for _, box in self.notes if isinstance(box, list)]
 
-def _read_coco(
-    file,           # COCO file
-) -> dict:          # `images`, `annotations`, `categories`
-    "Read a COCO file, or raise what it lacks."
-    coco = _read_json(file)
-    missing = [k for k in _PARTS if not isinstance(coco, dict) or not isinstance(coco.get(k), list)]
-    if missing: raise ArgumentError(f"{file} is no COCO file: it lacks {', '.join(missing)}.")
-    for part in _PARTS:
-        if not all(isinstance(v, dict) for v in coco[part]):
-            raise ArgumentError(f"{file} is no COCO file: its {part} are not all objects.")
-    twice = [i for i, n in Counter(str(p.get("id")) for p in coco["images"]).items() if n > 1]
-    if twice: raise ArgumentError(f"{file} gives the id {twice[0]} to several photos; give each its own.")
-    return coco
+    @property
+    def given(self) -> tuple | None:
+        "Width and height that the boxes are made for, px; None if the file doesn't give them."
+        size = tuple(_number(self.entry.get(k)) or 0 for k in ("width", "height"))
+        if min(size) > 0: return size
+        return next((s for note, _ in self.notes if (s := _run_size(note.get("segmentation")))), None)
 
-# %% ../../nbs/data/coco.ipynb #85a5cac0
-def _image_folder(
-    file,               # COCO file
-    names: list,        # file names in it
-) -> Path:              # folder that contains them
-    "Find the folder that the file names are relative to."
-    home, split = Path(file).parent, Path(file).stem.split("_")[-1]
-    up = home.parent
-    for folder in (home, home / "images", up, up / "images", up / split, up / "images" / split):
-        if any(os.path.isfile(folder / n) for n in names[:20]): return folder
-    return home
+def _read_note(
+    note: dict,         # annotation
+) -> tuple:             # the annotation and its box, None for the whole photo, or the error that it causes
+    "Read the box of an annotation."
+    try: return note, _note_box(note)
+    except ArgumentError as e: return note, e
 
-# %% ../../nbs/data/coco.ipynb #804aff18
-@dataclass(frozen=True)
-class _Crop:
-    "How animals are cut out of their photos."
-    margin: float       # added around each box, as a fraction of its longer side
-    background: bool    # keep the surroundings of the animal?
-    min_side: int       # boxes with a shorter side are left out, px
+def _shots(
+    coco: dict,         # from `_check_coco`
+) -> tuple:             # `_Shot`s in the order of the file, and the number of annotations of no photo
+    "Bring annotations to their photos."
+    named = [p for p in coco["images"] if isinstance(p.get("file_name"), str) and p["file_name"].strip()]
+    shots = [_Shot(p, []) for p in named]
+    by_id = {i: s for s in shots if (i := _id(s.entry.get("id"))) is not None}
+    strays = 0
+    for note in coco["annotations"]:
+        if shot := by_id.get(_id(note.get("image_id")) or ""): shot.notes.append(_read_note(note))
+        else: strays += 1
+    return shots, strays
+
+def _label_of(
+    note: dict,         # annotation, or empty
+    names: dict,        # from `_category_names`
+) -> dict:              # `label`, and `why` there is none
+    "The species of an annotation."
+    key = _id(note.get("category_id"))
+    why = "annotation of a category without a name" if key in names else "annotation of no known category"
+    return dict(label=names.get(key), why=why)
+
+# %% ../../nbs/data/coco.ipynb #7f4f95ac
+def _left_out(
+    note: dict,         # annotation
+    box: list,          # in the upright photo, px
+    size: tuple,        # width and height of the upright photo, px, or None
+    min_side: float,    # boxes with a shorter side are left out, px
+) -> dict:              # `status` and `reason`, empty if nothing is wrong
+    "Find why an animal cannot be used."
+    x, y, w, h = box
+    seen = [min(a + d, side or a + d) - max(0, a) for a, d, side in zip((x, y), (w, h), size, strict=True)]
+    if min(seen) <= 0 or seen[0] * seen[1] < .5 * w * h:
+        return dict(status="no box", reason="box outside of its photo, or mostly outside")
+    if _number(note.get("iscrowd")): return dict(status="crowd", reason="a crowd, not one animal")
+    return dict(status="tiny", reason=f"box smaller than {min_side:g} px") if min(w, h) < min_side - 1e-6 else {}
+
+def _outline_text(
+    note: dict,         # annotation
+    frame: _Frame,      # the pixels that its outline is given in
+) -> str:               # `&outline=…`, empty if it has none
+    "The outline of an animal in the upright photo, as it stands in a path."
+    if not (outlines := _note_outlines(note)): return ""
+    made = _run_size(note.get("segmentation"))
+    if made not in (None, frame.given) or (frame.given == (1, 1) and max(o.max() for o in outlines) > 1.001):
+        raise ArgumentError("outline made for another size than its box")
+    whole = [np.clip(np.round(np.stack(frame.point(*o.T), 1)), 0, 1e6).astype(int) for o in outlines]
+    return "&outline=" + ";".join(",".join(map(str, o.ravel())) for o in whole)
 
 def _note_row(
     note: dict,         # annotation
-    photo: dict,        # its entry in `images`
-    root: Path,         # folder of the photos
-    crop: _Crop,        # how to cut out the animal
-) -> dict:              # `path`, `group`, `status`, `reason`
+    box,                # its box, None for the whole photo, or the error that it causes
+    file: str,          # photo
+    frame: _Frame | None,   # the pixels that the box is given in; None if the photo has another size
+    options: BoxOptions,
+) -> dict:              # `path`, `status`, `reason`, perhaps `whole` or `beyond`
     "Make the row of one annotation."
-    file, box = (root / photo["file_name"]).as_posix(), _note_box(note)
-    row = dict(path=file, group=photo["file_name"], status="ok", reason="")
-    if box is None: return row | dict(status="no box", reason="annotation without a box")
-    wide = _widen(box, crop.margin, photo.get("width"), photo.get("height"))
-    if not min(wide[2:]): return row | dict(status="no box", reason="box outside of its photo")
-    row["path"] = f"{file}#xywh={','.join(map(str, wide))}"
-    if not crop.background and (outlines := _note_outlines(note)):
-        row["path"] += "&outline=" + ";".join(",".join(map(str, o)) for o in outlines)
-    if int(note.get("iscrowd") or 0): return row | dict(status="crowd", reason="a crowd, not one animal")
-    if min(box[2:]) < crop.min_side:
-        return row | dict(status="tiny", reason=f"box smaller than {crop.min_side} px")
-    return row
+    row = dict(path=file, status="ok", reason="")
+    if box is None: return row | dict(whole=True)
+    if frame is None: return row | dict(status="other size")
+    if frame.given == (1, 1) and not frame.photo: return row
+    try:
+        if isinstance(box, ArgumentError): raise box
+        x, y, w, h = upright = frame.box(box)
+        path = f"{file}#xywh={','.join(map(str, _widen(upright, options.margin, *frame.size)))}"
+        if not options.background: path += _outline_text(note, frame)
+    except ArgumentError as e: return row | dict(status="damaged", reason=str(e))
+    beyond = frame.photo and (x + w > 1.02 * frame.size[0] + 2 or y + h > 1.02 * frame.size[1] + 2)
+    return row | dict(path=path, beyond=beyond) | _left_out(note, upright, frame.size, options.min_side)
 
-# %% ../../nbs/data/coco.ipynb #5b2e9b9a
-def _safe_row(
-    note: dict,         # annotation
-    photos: dict,       # id → entry in `images`
-    root: Path,         # folder of the photos
-    crop: _Crop,        # how to cut out the animal
-) -> dict:              # `path`, `group`, `status`, `reason`
-    "Make the row of any annotation, however unusual."
-    photo = photos.get(str(note.get("image_id")))
-    if photo is None: return dict(status="no photo", reason="annotation of no photo in the file")
-    try: return _note_row(note, photo, root, crop)
-    except JobError: raise
-    except Exception as e:
-        reason = f"annotation that cannot be understood ({type(e).__name__})"
-        return dict(path=photo["file_name"], status="damaged", reason=reason)
+# %% ../../nbs/data/coco.ipynb #edf452b2
+def _photo_frames(
+    shots: list,        # `_Shot`s
+    files: list,        # their photos
+    name: str,          # of the file of boxes
+) -> list:              # for each the `_Frame` of its boxes, None if it has another size, and its `_PhotoSize`
+    "Find the pixels that boxes are given in; only photos with boxes are looked at."
+    sizes = _read_sizes([f for f, s in zip(files, shots, strict=True) if s.boxes])
+    photos = [sizes.get(f) for f in files]
+    frames = _find_frames([s.given for s in shots], photos, [s.boxes for s in shots], name)
+    if 0 < max((max(b) for s in shots for b in s.boxes), default=0) <= 1.001:
+        logger.info(f"the boxes of {name} are fractions of their photos; they are multiplied by the size")
+        frames = [f and f._replace(given=(1, 1)) for f in frames]
+    return list(zip(frames, photos, strict=True))
 
-# %% ../../nbs/data/coco.ipynb #d2ab1651
-def _named_photos(
-    coco: dict,         # from `_read_coco`
-    file,               # its file, for the message
-) -> dict:              # id → entry in `images` with a POSIX file name
-    "The photos of a COCO file that have a file name."
-    named = [p for p in coco["images"] if isinstance(p.get("file_name"), str)]
-    if not named: raise JobError(f"{file} names no photos; each entry of its images needs a file_name.")
-    return {str(p.get("id")): p | dict(file_name=p["file_name"].replace("\\", "/")) for p in named}
+def _shot_rows(
+    shot: _Shot,
+    place,                  # its `_Place`
+    frame: _Frame | None,   # the pixels that its boxes are given in; None if it has another size
+    photo,                  # its `_PhotoSize`, or None
+    options: BoxOptions,
+) -> list:                  # pairs: annotation, and `path`, `status`, `reason`
+    "Make the rows of one photo."
+    if not shot.notes: return [({}, dict(path=place.path, status="unlabelled", reason="photo without an annotation"))]
+    rows = [(note, _note_row(note, box, place.path, frame, options)) for note, box in shot.notes]
+    if place.reason: return [(note, row | dict(status="missing", reason=place.reason)) for note, row in rows]
+    if frame is None:
+        made, has = (f"{w:g}×{h:g} px" for w, h in (shot.given or (0, 0), photo.upright))
+        other = dict(reason=f"box made for {made}, the photo has {has}")
+        rows = [(note, row | other if row["status"] == "other size" else row) for note, row in rows]
+    return rows
+
+# %% ../../nbs/data/coco.ipynb #2bdd6d33
+def _category_names(
+    coco: dict,             # from `_check_coco`
+    file,                   # for the message
+    label_delim: str | None,    # what separates several species in a name
+) -> dict:                  # id → species, None for a category without a name
+    "Read the names of the categories."
+    names: dict = {}
+    for c in coco["categories"]:
+        name = _clean_cell(c["name"]) if isinstance(c.get("name"), (str, int, float)) else None
+        name = _join_species((name or "").replace(SEPARATOR, SEPARATOR.strip() or " "), label_delim)
+        key = _id(c.get("id"))
+        if key is not None and names.setdefault(key, name) != name:
+            raise ArgumentError(f"{file} gives the id {key} to two categories, {names[key]} and {name}.")
+    return names
+
+# %% ../../nbs/data/coco.ipynb #d3eee627
+def _merge_whole(
+    rows: pd.DataFrame,         # rows of annotations; `whole` where one is about the whole photo
+    label_delim: str | None,    # given where a photo may show several species
+) -> pd.DataFrame:              # one row for each species of a whole photo, or one for all of them
+    "Merge annotations that are about the same whole photo."
+    whole = rows.whole.eq(True) & rows.label.notna()
+    if label_delim:
+        one = lambda labels: _join_species(SEPARATOR.join(labels))
+        photo = pd.factorize(rows.path.to_numpy(object)[whole])[0]
+        joined = rows.label[whole].groupby(photo).transform(one)
+        rows = rows.assign(label=rows.label.mask(whole, joined))
+    return rows[~(whole & rows[whole].duplicated(["path", "label"]).reindex(rows.index, fill_value=False))]
+
+# %% ../../nbs/data/coco.ipynb #fba7a0b3
+def _log_beyond(
+    rows: list,         # from `_shot_rows`
+    name: str,          # of the file of boxes
+) -> None:
+    "State how many boxes reach beyond their photos; if most do, say why that may be."
+    beyond, boxes = sum(bool(r.get("beyond")) for r in rows), sum("#xywh=" in r.get("path", "") for r in rows)
+    if not beyond: return
+    logger.info(f"{beyond} of {boxes} boxes of {name} reach beyond their photos and are cut off at the edge")
+    if beyond > boxes / 2:
+        logger.warning("A box of a COCO file is x, y, width, height in pixels; if these are corners (x, y, x, y) "
+                       "or percent, convert them first.")
 
 def _coco_rows(
-    coco: dict,         # from `_read_coco`
-    photos: dict,       # from `_named_photos`
-    root: Path,         # folder of the photos
-    crop: _Crop,        # how to cut out the animals
-) -> list:              # dictionaries with `path`, `label`, `group`, `status`, `reason`
-    "Make a row for each annotation, and for each photo without one."
-    order = {i: k for k, i in enumerate(photos)}
-    names = {str(c.get("id")): c.get("name") for c in coco["categories"]}
-    photo_of = lambda note: str(note.get("image_id"))
-    notes = sorted(coco["annotations"], key=lambda n: order.get(photo_of(n), len(order)))
-    rows = [_safe_row(n, photos, root, crop) | dict(label=names.get(str(n.get("category_id")))) for n in notes]
-    bare = [p for i, p in photos.items() if i not in set(map(photo_of, notes))]
-    rows += [dict(path=root / p["file_name"], status="unlabelled", reason="photo without an annotation") for p in bare]
-    nameless = len(coco["images"]) - len(photos)
-    return rows + [dict(status="no photo", reason="image without a file name")] * nameless
+    coco: dict,             # contents of a COCO file
+    file,                   # its path
+    home,                   # folder that the names of photos are shown relative to; None for that of the photos
+    images,                 # folder of the photos; None to look for it
+    options: BoxOptions,
+    group,                  # field, or fields, that join photos
+    label_delim: str | None,    # what separates several species in a name
+) -> pd.DataFrame:          # `path`, `label`, `status`, `reason`, `whole`, `photo`, …, one row per annotation
+    "Make the rows of one COCO file."
+    shots, strays = _shots(_check_coco(coco, file))
+    if not shots: raise JobError(f"{file} names no photos; each entry of its images needs a file_name.")
+    entries, names = [s.entry["file_name"] for s in shots], _category_names(coco, file, label_delim)
+    fields = _check_fields(group, [coco["images"], coco["annotations"]], file)
+    root = Path(images) if images else _image_folder(file, entries)
+    places = _place_photos(file, entries, root)
+    frames = _photo_frames(shots, [places[e].path for e in entries], Path(file).name)
+    rows = []
+    for shot, (frame, photo) in zip(shots, frames, strict=True):
+        place = places[shot.entry["file_name"]]
+        same = dict(photo=_shown_name(place.path, home or root))
+        for note, row in _shot_rows(shot, place, frame, photo, options):
+            rows.append(row | same | _label_of(note, names) | _field_values(fields, shot.entry, note))
+    _log_beyond(rows, Path(file).name)
+    nameless = len(coco["images"]) - len(shots)
+    rows += [dict(status="no photo", reason="annotation of no photo in the file")] * strays
+    rows += [dict(status="no photo", reason="image without a file name")] * nameless
+    return pd.DataFrame(rows, dtype=object)
+
+# %% ../../nbs/data/coco.ipynb #c121bdb9
+def _coco_table(
+    parts: list,            # from `_coco_rows`, perhaps with `split`
+    label_delim: str | None = None,     # given where a photo may show several species
+) -> pd.DataFrame:          # the photo table
+    "Make the photo table from the rows of COCO files."
+    rows = pd.concat(parts, ignore_index=True)
+    rows = _merge_whole(rows.reindex(columns=[*rows, *({"whole", "label"} - set(rows))]), label_delim)
+    rows = rows.assign(group=_name_groups(rows)).reset_index(drop=True)
+    return _make_table(rows.drop(columns=["photo", "whole"]), rows.why)
 
 def from_coco(
     file,                       # COCO file
     images=None,                # folder of the photos; by default looked for beside the file
     margin: float = .1,         # added around each box, as a fraction of its longer side
     background: bool = True,    # keep the surroundings of the animal? False makes them white where there is an outline
-    min_side: int = 16,         # boxes with a shorter side are left out, px
+    min_side: float = 16,       # boxes with a shorter side are left out, px
+    group=None,                 # field with photos to keep together, such as `location`, or a list of fields
+    label_delim: str | None = None,     # separates several species in a name; given, whole photos may show several
 ) -> pd.DataFrame:              # the photo table, one row per annotation
-    "Make the photo table from a COCO file, one row per box."
-    coco = _read_coco(file)
-    photos = _named_photos(coco, file)
-    root = Path(images) if images else _image_folder(file, [p["file_name"] for p in photos.values()])
-    rows = _coco_rows(coco, photos, root, _Crop(margin, background, min_side))
-    return _make_table(pd.DataFrame(rows), "annotation of no known category")
+    "Make the photo table from a COCO file, one row per box, or per species of a whole photo."
+    options = _check_box_options(BoxOptions(margin, min_side, background=background))
+    return _coco_table([_coco_rows(_read_json(file), file, None, images, options, group, label_delim)], label_delim)

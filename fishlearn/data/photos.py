@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .coco import from_coco
+from .box_files import BoxOptions
+from .exports import _box_files, _load_boxes, _refuse_other_exports
 from .find import _is_folder
 from .folders import from_folder, from_name_re, from_path_func
 from .table import _COLUMNS
@@ -40,12 +41,15 @@ def _is_table_file(
 
 def _source_kind(
     photos,                     # what the user gave
+    label=None,                 # given for the photos of a folder, it outdoes the boxes in it
 ) -> str:                       # `table`, `file`, `coco`, `folder` or `list`
     "Find out which kind of source something is."
     if isinstance(photos, pd.DataFrame): return "table"
-    if _is_file_of(photos, (".json",)): return "coco"
+    if _box_files(photos) and (label is None or not _is_folder(photos)): return "coco"
     if _is_table_file(photos): return "file"
-    if isinstance(photos, (str, Path)): return "folder"
+    if isinstance(photos, (str, Path)):
+        if label is None: _refuse_other_exports(photos)
+        return "folder"
     if hasattr(photos, "__len__") and not isinstance(photos, (bytes, dict)): return "list"
     raise ArgumentError("Give a folder, a CSV file, a COCO file, a DataFrame or a list of photos, "
                         f"not {type(photos).__name__}.")
@@ -81,7 +85,7 @@ class _Source:
 _SOURCES = dict(
     table=_Source("a DataFrame", from_df, ("label", "path", "group", "label_delim")),
     file=_Source("a CSV file", from_csv, ("label", "path", "group", "label_delim")),
-    coco=_Source("a COCO file", from_coco, ()),
+    coco=_Source("a COCO file", _load_boxes, ("label", "group", "label_delim", "boxes")),
     folder=_Source("a folder", _label_folder, ("label", "recurse", "label_delim")),
     list=_Source("a list", _load_lists, ("label", "label_delim")))
 
@@ -91,6 +95,9 @@ def _refuse_unused(
     given: dict,            # option → whether it was given
 ) -> None:
     "Refuse an option that does not apply to a kind of source."
+    if given.get("boxes") and kind != "coco":
+        raise ArgumentError("margin, min_side, min_confidence and background are about boxes; give a COCO file or a "
+                            f"detector's JSON file, not {_SOURCES[kind].name}.")
     for option, is_given in given.items():
         if is_given and option not in _SOURCES[kind].options:
             raise ArgumentError(f"{option} does not apply to {_SOURCES[kind].name}; leave it out, "
@@ -98,21 +105,22 @@ def _refuse_unused(
 
 # %% ../../nbs/data/photos.ipynb #35f45df8
 def photo_table(
-    photos,                         # a folder, a CSV, TSV or Parquet file, a COCO file, a DataFrame, or a list of paths
+    photos,                         # a folder, a table or COCO file, a detector's JSON, a DataFrame, or a list of paths
     label=None,                     # folder: pattern or function; table: column (default `label`); list: labels
     path: str = "path",             # table: column with the path
-    group=None,                     # table: column with photos to keep together, or a list of columns
+    group=None,                     # table or boxes: column or field with photos to keep together, or a list
     label_delim: str | None = None, # what separates several species in a label
     recurse: bool = True,           # folder: also the folders below?
+    boxes: BoxOptions | None = None,    # boxes: how animals are cut out
 ) -> pd.DataFrame:                  # `path`, `label`, `group`, `split`, `status`, `reason`, `mask`, `set`
     "Make the photo table from any source: folder, CSV file, COCO file, DataFrame or list."
     if label_delim is not None and (not isinstance(label_delim, str) or not label_delim):
         raise ArgumentError(f"label_delim is the text between two species, such as ';', not {label_delim!r}.")
-    kind = _source_kind(photos)
+    kind = _source_kind(photos, label)
     _refuse_unused(kind, dict(path=path != "path", group=bool(group), label=label is not None,
-                              label_delim=label_delim is not None))
+                              label_delim=label_delim is not None, boxes=boxes is not None))
     if kind in ("table", "file") and label is None: label = "label"
-    options = dict(label=label, path=path, group=group, label_delim=label_delim, recurse=recurse)
+    options = dict(label=label, path=path, group=group, label_delim=label_delim, recurse=recurse, boxes=boxes)
     return _SOURCES[kind].load(photos, **{name: options[name] for name in _SOURCES[kind].options})
 
 # %% ../../nbs/data/photos.ipynb #b46d3e7a

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..data.coco import from_coco
+from ..data.box_files import BoxOptions
+from ..data.exports import _box_files, _load_boxes
 from ..data.file_types import _text_path
 from ..data.find import _is_folder, find_photos
 from ..data.masks import find_masks
@@ -43,15 +44,33 @@ def _unmasked_photos(
     paths = rows[_check_option("path", table.columns, "column")]
     return [p if isinstance(p, Image.Image) else _clean_path(p) or _NO_PATH for p in paths]
 
+class _Unanswered(str):
+    "The path of a photo that is not identified."
+    reason = ""     # why
+
+def _animals(
+    photo,          # a file of boxes, or a folder with such files
+    boxes: BoxOptions | None = None,    # how animals are cut out
+) -> list:          # paths; an `_Unanswered` for each row that can't be used
+    "The animals that a file of boxes stands for."
+    table = _load_boxes(photo, boxes=boxes, labelled=False)
+    known, paths = table.status.isin(["ok", "unlabelled", "contradictory", "repeated"]), []
+    for path, ok, reason in zip(table.path, known, table.reason, strict=True):
+        if not path: continue
+        paths.append(path if ok else _Unanswered(path))
+        if not ok: paths[-1].reason = reason
+    return paths
+
 def _expand_photo(
-    photo,          # a path, a folder, a CSV file, a COCO file or an open image
+    photo,          # a path, a folder, a CSV file, a file of boxes or an open image
+    boxes: BoxOptions | None = None,    # how animals are cut out
 ) -> list:          # paths as strings, or the image
     "The photos that one argument stands for."
     if isinstance(photo, Image.Image): return [photo]
     if _photo_region(photo)[0]: return [_text_path(str(photo))]
     path = Path(photo)
     if _is_file_of(path, _TABLES): return _unmasked_photos(from_csv(path, label="path"))
-    if _is_file_of(path, (".json",)): return _unmasked_photos(from_coco(path))
+    if _box_files(path): return _animals(path, boxes)
     if not _is_folder(path): return [_text_path(path.as_posix())]
     found = find_photos(path)
     if masks := find_masks(path, found): logger.info(f"{len(masks)} masks in {path.as_posix()} are skipped")
@@ -59,12 +78,13 @@ def _expand_photo(
 
 def _list_photos(
     photos,         # a path, a folder, a CSV file, an open image, a list of these, or a table with `path`
+    boxes: BoxOptions | None = None,    # how animals are cut out
 ) -> list:          # paths as strings, and open images
     "All photos meant by paths, folders and tables."
     if isinstance(photos, pd.DataFrame): return _unmasked_photos(photos)
     given = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
     if not given: raise ArgumentError("There is no photo to identify; name photos or a folder.")
-    return [p for one in given for p in _expand_photo(one)]
+    return [p for one in given for p in _expand_photo(one, boxes)]
 
 # %% ../../nbs/deploy/predict.ipynb #bd1b45bd
 def _softmax(
@@ -87,6 +107,7 @@ def _pixels_or_error(
 ):                                  # pixels, or a `JobError`
     "Decode a photo; return the error instead of raising it."
     if photo == _NO_PATH: return JobError("no path")
+    if isinstance(photo, _Unanswered): return JobError(photo.reason)
     try: return preprocessing.pixels(photo)
     except JobError as e: return e
 

@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 
 from ..cache import _weights_hash
+from ..data.box_files import BoxOptions
+from ..data.exports import _box_files, _is_json
 from ..data.names import _respelled
 from ..data.photos import photo_table
 from ..data.regions import _photo_file
@@ -65,12 +67,27 @@ class _Predicting(_ModelFiles):
         "Probabilities of all species for each photo."
         return _predict_photos(self._engine(), photos, self.preprocessing, multilabel=self.multilabel)
 
+    def _boxes_for(self,
+        photos,                     # a source, or a list of these
+        boxes: BoxOptions | None,   # how animals are to be cut out; None for the margin and background of the training
+    ) -> BoxOptions | None:
+        "How animals are cut out; options about boxes need a source that has some."
+        sources = photos if isinstance(photos, (list, tuple)) else [photos]
+        if not any(map(_box_files, sources)):
+            if boxes is None: return None
+            raise ArgumentError("margin, min_side, min_confidence and background are about boxes; give a COCO file or "
+                                "a detector's JSON file.")
+        made = self.settings.get("boxes")
+        if boxes or not isinstance(made, dict): return boxes
+        return BoxOptions(made.get("margin", .1), background=bool(made.get("background", True)))
+
     def predict(self,
-        photos,                     # a path, a folder, a CSV or COCO file, an open image, a table, or a list of these
+        photos,                     # a path, a folder, a table, a file of boxes, an open image, or a list of these
         top: int = 5,               # answers to name, the first among them
+        boxes: BoxOptions | None = None,    # how animals are cut out (default: as in the training)
     ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
-        "Identify the species in photos, a folder or a table: one row per photo."
-        paths = _list_photos(photos)
+        "Identify the species in photos, a folder or a table: one row per photo, or per animal of a file of boxes."
+        paths = _list_photos(photos, self._boxes_for(photos, boxes))
         return _answer_table(self.probabilities(paths), paths, self.classes, top, self.multilabel)
 
 # %% ../../nbs/deploy/species_model.ipynb #7f4b4036
@@ -137,17 +154,18 @@ def _without_conflicts(
 class _Scoring(_Evaluating):
     "A model that is evaluated on photos from any source."
     def evaluate(self,
-        photos,                 # a folder, a CSV, TSV or parquet file, a COCO file, a DataFrame, or a list of paths
+        photos,                 # a folder, a table or COCO file, a detector's JSON, a DataFrame, or a list of paths
         label=None,             # folder: pattern or function; table: column; list: labels
         path: str = "path",     # table: column with the path
         label_delim: str | None = None,     # what separates several species in a label; by default as in training
+        boxes: BoxOptions | None = None,    # how animals are cut out (default: as in the training)
         conflicts: str = "leave_out",       # photos of which a copy has another label; or `keep`
     ):                          # `Evaluation`, or `MultilabelEvaluation` where a photo may show several species
         "Evaluate on photos whose species is known."
         from fishlearn.evaluation.multilabel import evaluate_table
-        coco = isinstance(photos, (str, Path)) and Path(photos).suffix.lower() == ".json"
-        delim = label_delim or (None if coco else self.settings.get("label_delim"))
-        table = self._known_photos(photo_table(photos, label, path, label_delim=delim))
+        delim = label_delim or self.settings.get("label_delim")
+        boxes = self._boxes_for(photos, boxes) if label is None or _is_json(photos) else boxes
+        table = self._known_photos(photo_table(photos, label, path, label_delim=delim, boxes=boxes))
         if _check_option(conflicts, ["leave_out", "keep"], "conflicts") != "keep": table = _without_conflicts(table)
         paths = _usable(table).path.tolist()
         found, reasons = self.probabilities(paths)
