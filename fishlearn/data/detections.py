@@ -168,6 +168,8 @@ def _label_photos(
     if label is None: found = _describe_folders(files, root)
     elif isinstance(label, str): found = dict(label=_match_names(files, root, label))
     else: raise ArgumentError(f"For a detector's file, label is a pattern, not {type(label).__name__}.")
+    for note in found.get("notes", []): logger.info(note)
+    found = {k: v for k, v in found.items() if k in ("label", "split", "set")}
     columns = pd.DataFrame(found | dict(label=[_join_species(v, label_delim) for v in found["label"]]), dtype=object)
     return rows.join(columns.set_axis(there.index))
 

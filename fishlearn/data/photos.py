@@ -46,10 +46,9 @@ def _source_kind(
     "Find out which kind of source something is."
     if isinstance(photos, pd.DataFrame): return "table"
     if _box_files(photos) and (label is None or not _is_folder(photos)): return "coco"
-    if _is_table_file(photos): return "file"
     if isinstance(photos, (str, Path)):
         if label is None: _refuse_other_exports(photos)
-        return "folder"
+        return "file" if _is_table_file(photos) else "folder"
     if hasattr(photos, "__len__") and not isinstance(photos, (bytes, dict)): return "list"
     raise ArgumentError("Give a folder, a CSV file, a COCO file, a DataFrame or a list of photos, "
                         f"not {type(photos).__name__}.")
