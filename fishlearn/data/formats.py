@@ -96,7 +96,7 @@ def _other_format(
     head = head.removeprefix(b"\xef\xbb\xbf")
     return _first_match(head, _OTHERS) or ("a text file, not a photo" if _is_text(head) else "")
 
-# %% ../../nbs/data/formats.ipynb #eca50483
+# %% ../../nbs/data/formats.ipynb #d85c73fe
 _MAX_PIXELS = 100_000_000
 _PLUGINS = dict(TIFF="Tiff", WEBP="WebP", AVIF="Avif", JPEG2000="Jpeg2K", TGA="Tga")
 
@@ -122,7 +122,7 @@ def _check_pixels(
 def _open_format(
     source,             # path, or bytes
     kind: str,          # from `_photo_format`, not `JPEG` or `PAM`
-) -> Image.Image:       # opened, not yet decoded
+):                      # image, opened, not yet decoded
     "Open a photo with the plugin of its format, and refuse one that is much too large."
     _load_plugin(kind)
     try:

@@ -7,10 +7,11 @@ Docs: https://fishlearn.github.io/fishlearn/data/jpeg.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/jpeg.ipynb #d83946e2
+# %% ../../nbs/data/jpeg.ipynb #63b59fce
 import re
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from PIL.JpegImagePlugin import jpeg_factory
 from .formats import _MAX_PIXELS
 from ..errors import JobError
 
-# %% ../../nbs/data/jpeg.ipynb #82c2173b
+# %% ../../nbs/data/jpeg.ipynb #7d905ee5
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 
 def _segments(
@@ -53,30 +54,39 @@ def _matters(
     return marker < 0xe0 and marker != 0xdc
 
 def _repaired(
-    data: bytes,        # JPEG file
+    data: bytes,            # JPEG file
+    wary: bool = False,     # is a part shorter than it says, if no other part follows?
 ) -> bytes:
     "The same JPEG without junk and broken metadata, and with a mark at its end."
-    found = list(_segments(data))
-    if not {0xdb, 0xda} <= {marker for marker, *_ in found}: found = list(_segments(data, wary=True)) or found
+    found = list(_segments(data, wary))
     parts = [bytes((255, marker)) + (len(contents) + 2).to_bytes(2, "big") + contents
              for marker, contents, _ in found if _matters(marker, contents)]
     return b"".join((b"\xff\xd8", *parts, data[found[-1][2] if found else 2:], b"\xff\xd9"))
 
+def _open_bytes(
+    data: bytes,            # JPEG file
+) -> Image.Image:           # opened, not yet decoded
+    "Open a JPEG from memory; broken metadata is left out."
+    for change in (bytes, _repaired, partial(_repaired, wary=True)):
+        try: im = jpeg_factory(BytesIO(change(data)))
+        except Exception as e: why = str(e) or type(e).__name__
+        else:
+            im.info["repaired"] = change is not bytes
+            return im
+    raise JobError(f"is a JPEG that cannot be opened: {why}")
+
 def _open_jpeg(
     source,             # path, or bytes
 ) -> Image.Image:       # opened, not yet decoded, however large
-    "Open a JPEG; broken metadata is left out."
+    "Open a JPEG; read no more than its header, if that is enough."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try: return jpeg_factory(BytesIO(source) if isinstance(source, bytes) else source)
+        if isinstance(source, bytes): return _open_bytes(source)
+        try: return jpeg_factory(source)
         except OSError as e:
             if e.errno: raise
         except Exception: pass
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        try: im = jpeg_factory(BytesIO(_repaired(data)))
-        except Exception as e: raise JobError(f"is a JPEG that cannot be opened: {e or type(e).__name__}") from None
-    im.info["repaired"] = True
-    return im
+        return _open_bytes(Path(source).read_bytes())
 
 # %% ../../nbs/data/jpeg.ipynb #6ef71f65
 _MAX_JPEG = dict(one=1_000_000_000, several=250_000_000)
@@ -123,7 +133,7 @@ def _smallest_sides(
     most = -(-height * scale // 8), -(-width * scale // 8)
     return tuple(min(pair) for pair in zip(_sides(size), most, strict=True)) if size else most
 
-# %% ../../nbs/data/jpeg.ipynb #4c84cb3e
+# %% ../../nbs/data/jpeg.ipynb #4a2f261d
 _DAMAGE = re.compile("Corrupt JPEG data|Premature end|Inconsistent progression")
 _HARMLESS = re.compile("extraneous bytes|Invalid SOS parameters")
 
@@ -157,21 +167,28 @@ def _decode_strictly(
     im = Image.fromarray(pixels[..., 0] if grey else pixels)
     return _JpegPixels(_without_padding(im, height, width), (width, height))
 
+def _end_note(
+    data: bytes,        # JPEG file
+) -> str:               # empty if it ends as it should
+    "What is unusual about the end of a JPEG that was decoded."
+    if data.endswith(b"\xff\xd9"): return ""
+    if data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"): return "has more bytes after its end"
+    return "has other bytes in place of its end and may be damaged"
+
 def _decode_jpeg(
     data: bytes,                # JPEG file
     grey: bool,                 # does it have one channel?
     size=0,                     # px needed: side of a square, or `(height, width)`; 0 for full size
 ) -> _JpegPixels | None:        # None if simplejpeg cannot decode it
     "Decode the pixels of a JPEG strictly, whatever is around them."
-    try:
-        found = _decode_strictly(data, grey, size)
-        return found if data.endswith(b"\xff\xd9") else found._replace(note="has more bytes after its end")
-    except (ValueError, KeyError) as e: first = str(e)
-    data = _repaired(data)
+    try: return _decode_strictly(data, grey, size)._replace(note=_end_note(data))
+    except (ValueError, KeyError) as e: first = why = str(e)
     note = "lacks the mark at its end" if "Premature end" in first else "has junk or broken metadata before its pixels"
-    try: return _decode_strictly(data, grey, size)._replace(note=note)
-    except (ValueError, KeyError) as e: why = str(e)
-    if _HARMLESS.search(why):
-        return _decode_strictly(data, grey, size, strict=False)._replace(note="has extra bytes and may be damaged")
-    if _DAMAGE.search(why): raise ValueError(first)
+    for wary in (False, True):
+        sound = _repaired(data, wary)
+        try: return _decode_strictly(sound, grey, size)._replace(note=note)
+        except (ValueError, KeyError) as e: why = str(e)
+        if _HARMLESS.search(why):
+            return _decode_strictly(sound, grey, size, strict=False)._replace(note="has extra bytes and may be damaged")
+        if _DAMAGE.search(why): raise ValueError(first)
     return None

@@ -40,10 +40,10 @@ def _depth_note(
     "A note for a picture that does not use all of its 16 bits."
     return f"holds {bits} bits in 16" if bits < 16 else ""
 
-# %% ../../nbs/data/rare.ipynb #4d940610
+# %% ../../nbs/data/rare.ipynb #2891fa8a
 def _raw_mode(
-    im: Image.Image,    # opened, not yet decoded
-) -> str:               # such as `RGB;16B`; `scaled` if Pillow scales the values; "" if that is not known
+    im,         # image, opened, not yet decoded
+) -> str:       # such as `RGB;16B`; `scaled` if Pillow scales the values; "" if that is not known
     "How Pillow calls the order of the bytes in the file."
     if not getattr(im, "tile", None): return ""
     codec, *_, args = im.tile[0]
@@ -73,8 +73,8 @@ def _lower_bytes(
     return Image.merge("RGBA", (grey, grey, grey, alpha))
 
 def _all_bits(
-    upper: Image.Image,     # decoded, the upper 8 bits
-    again: Image.Image,     # the same picture, opened, not yet decoded
+    upper,                  # image, decoded, the upper 8 bits
+    again,                  # the same, opened, not yet decoded
 ) -> tuple:                 # picture of 8 bits, and a note
     "Make a picture of 16 bits per colour bright if it uses only its lower bits."
     colours = 3 if upper.mode == "RGBA" else len(upper.getbands())
@@ -85,7 +85,7 @@ def _all_bits(
     if upper.mode == "RGBA": shown = np.dstack([shown, np.asarray(upper.getchannel("A"))])
     return Image.frombytes(upper.mode, upper.size, shown.tobytes()), _depth_note(bits)
 
-# %% ../../nbs/data/rare.ipynb #c27c317b
+# %% ../../nbs/data/rare.ipynb #4a3201d4
 def _picture(
     samples: np.ndarray,    # uint8, shape (height, width, channels)
     colours: int,           # channels that are colours: 1 grey, 3 RGB, 4 CMYK
@@ -103,13 +103,13 @@ def _pam_header(
     data: bytes,    # PAM file
 ) -> tuple:         # width, height, channels, highest value, whether it is CMYK, and where the pixels begin
     "Read the header of a PAM file."
-    header = re.match(rb"P7\s(.*?)\nENDHDR\n", data[:4096], re.DOTALL)
     try:
-        fields = dict(line.split(None, 1) for line in header[1].splitlines() if line.strip() and line[:1] != b"#")
+        [(text, rest)] = re.findall(rb"\AP7\s(.*?\n)ENDHDR\n(.*)", data[:4096], re.DOTALL)
+        fields = {k: v for k, v in (line.split(None, 1) for line in text.splitlines() if line and line[:1] != b"#")}
         numbers = tuple(int(fields[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
         if min(numbers) < 1 or numbers[2] > 5 or numbers[3] > 65535: raise ValueError
-    except (TypeError, KeyError, ValueError): raise JobError("is a PAM file with a damaged header") from None
-    return *numbers, b"CMYK" in fields.get(b"TUPLTYPE", b"") and numbers[2] > 3, header.end()
+    except (KeyError, ValueError): raise JobError("is a PAM file with a damaged header") from None
+    return *numbers, b"CMYK" in fields.get(b"TUPLTYPE", b"") and numbers[2] > 3, min(len(data), 4096) - len(rest)
 
 def _open_pam(
     data: bytes,            # the file

@@ -89,7 +89,7 @@ def _orientation_of(
 # %% ../../nbs/data/reading.ipynb #285b5104
 def _lab_to_rgb(
     im: Image.Image,    # of mode `LAB`
-) -> Image.Image:       # RGB
+):                      # RGB
     "Convert CIELAB colours."
     from PIL import ImageCms
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
