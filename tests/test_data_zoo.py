@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageOps, features
 from fishlearn.data.inspect import inspect_photo
 from fishlearn.data.reading import read_photo
 from fishlearn.data.shape import _photo_size
+from fishlearn.errors import JobError
 
 T = Image.Transpose
 STORED = {1: None, 2: T.FLIP_LEFT_RIGHT, 3: T.ROTATE_180, 4: T.FLIP_TOP_BOTTOM, 5: T.TRANSPOSE, 6: T.ROTATE_90,
@@ -206,3 +207,36 @@ def test_the_depth_is_noted(tmp_path):
     told = {name: reason for name, reason in reasons.items() if reason}
     assert told["12_rgb.png"] == told["12_l.png"] == told["12.tif"] == told["12_65535.ppm"] == "holds 12 bits in 16"
     assert not {name for name in told if name.startswith("16_") or name == "12_4095.pgm"}
+
+
+def mutated(data, others, rng):
+    "The same bytes, changed in a few places."
+    out = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        at, how = int(rng.integers(min(len(out), 300))), rng.integers(5)
+        other = others[rng.integers(len(others))]
+        if how == 0: out[at] ^= 1 << int(rng.integers(8))
+        elif how == 1: out[at:at + 4] = int(rng.choice([0, 1, 255, 65500, 2**31, 2**32 - 1])).to_bytes(4, "big")
+        elif how == 2: del out[at + 8:at + 8 + int(rng.integers(1, 60))]
+        elif how == 3: out[at:at] = other[at:at + 40]
+        else: del out[int(rng.integers(20, len(out) + 20)):]
+    return bytes(out)
+
+
+def test_whatever_is_in_a_file_there_is_an_answer(tmp_path):
+    folder, rng = tmp_path / "seeds", np.random.default_rng(0)
+    folder.mkdir()
+    by_orientation(folder)
+    by_bits(folder)
+    for suffix in ("gif", "bmp", "jp2", "tga"): P.save(folder / f"more.{suffix}")
+    seeds = [file.read_bytes() for file in sorted(folder.iterdir())]
+    file, seen = tmp_path / "mutated.jpg", {"ok": 0, "unreadable": 0}
+    for _ in range(1500):
+        file.write_bytes(mutated(seeds[rng.integers(len(seeds))], seeds, rng))
+        facts = inspect_photo(str(file)).facts
+        seen[facts.status] += 1
+        assert facts.status == "ok" or facts.reason
+        for ask in (read_photo, _photo_size, lambda f: read_photo(f + "#xywh=3,4,20,20")):
+            try: ask(str(file))
+            except JobError as e: assert str(e)
+    assert min(seen.values()) > 100

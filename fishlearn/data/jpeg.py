@@ -63,6 +63,7 @@ def _repaired(
              for marker, contents, _ in found if _matters(marker, contents)]
     return b"".join((b"\xff\xd8", *parts, data[found[-1][2] if found else 2:], b"\xff\xd9"))
 
+# %% ../../nbs/data/jpeg.ipynb #6c851de5
 def _open_bytes(
     data: bytes,            # JPEG file
 ) -> Image.Image:           # opened, not yet decoded
@@ -167,6 +168,7 @@ def _decode_strictly(
     im = Image.fromarray(pixels[..., 0] if grey else pixels)
     return _JpegPixels(_without_padding(im, height, width), (width, height))
 
+# %% ../../nbs/data/jpeg.ipynb #542cc572
 def _end_note(
     data: bytes,        # JPEG file
 ) -> str:               # empty if it ends as it should
