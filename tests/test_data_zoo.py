@@ -72,8 +72,10 @@ COMPRESSIONS = ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group3", 
 
 
 def save(file, im, **options):
-    "Save a picture if Pillow can."
-    try: im.save(file, **options)
+    "Save a picture if Pillow can, and can read it itself; some of its versions write what none reads."
+    try:
+        im.save(file, **options)
+        Image.open(file).load()
     except Exception: file.unlink(missing_ok=True)
 
 
@@ -89,7 +91,7 @@ def by_pillow(folder):
     for mode, im in modes().items():
         save(folder / f"{mode}_rle.tga", im, compression="tga_rle")
         save(folder / f"{mode}_down.tga", im, orientation=1)
-        if mode != "I;16B": save(folder / f"{mode}_big.tif", im, big_tiff=True)
+        save(folder / f"{mode}_big.tif", im, big_tiff=True)
     few, more = P.quantize(15), [ImageOps.mirror(P), ImageOps.flip(P)]
     for name, im, options in (("key.png", few, dict(transparency=15)), ("keys.png", few, dict(transparency=b"\xff" * 16)),
                               ("grey.png", P.convert("L"), dict(transparency=7)), ("rgb.png", P, dict(transparency=(1, 2, 3))),

@@ -99,6 +99,7 @@ def _other_format(
 # %% ../../nbs/data/formats.ipynb #d85c73fe
 _MAX_PIXELS = 100_000_000
 _PLUGINS = dict(TIFF="Tiff", WEBP="WebP", AVIF="Avif", JPEG2000="Jpeg2K", TGA="Tga")
+_BY_PILLOW = (*(kind for kind in _PHOTOS if kind not in ("PAM", "HEIF")), "MPO", "TGA")    # without another package
 
 def _load_plugin(
     kind: str,      # from `_photo_format`
