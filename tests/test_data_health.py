@@ -17,8 +17,9 @@ from PIL import Image
 
 from fishlearn.cache import cache_table, clear
 from fishlearn.data.folders import from_folder
-from fishlearn.data.health import _inspect_all, _map_batches, check_photos, decode_all
+from fishlearn.data.health import _inspect_all, check_photos, decode_all
 from fishlearn.data.preprocessing import Preprocessing
+from fishlearn.data.workers import _map_batches
 from fishlearn.samples.fish import sample_fish
 
 

@@ -82,13 +82,14 @@ def _bench_reading(
     "Checking and decoding, compared with decoding by Pillow."
     from PIL import Image
 
+    from fishlearn.data.formats import _BY_PILLOW
     from fishlearn.data.health import _inspect_all
     from fishlearn.data.preprocessing import Preprocessing
     paths = table.path[table.split.notna()].tolist()[:max_photos]
     def ours():
         with _temporary_cache(): _inspect_all(paths, preprocessing=Preprocessing((size, size)))
     def pillow():
-        for p in paths: np.asarray(Image.open(p).convert("RGB").resize((size, size)))
+        for p in paths: np.asarray(Image.open(p, formats=_BY_PILLOW).convert("RGB").resize((size, size)))
     _inspect_all(paths[:64], preprocessing=Preprocessing((8, 8)))
     contender = _Contender("Pillow, decoding only", pillow, turns)
     return _compare_all(f"check and decode {len(paths)} photos", ours, [contender])

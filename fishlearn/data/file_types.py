@@ -12,10 +12,12 @@ import os
 import re
 from pathlib import Path
 
+from .formats import _photo_format
+
 # %% ../../nbs/data/file_types.ipynb #88ccee80
 _PHOTO_SUFFIXES = frozenset((
-    ".avif .bmp .dib .gif .heic .heif .hif .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx "
-    ".mpo .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp").split())
+    ".avif .bmp .dib .gif .heic .heics .heif .hif .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx "
+    ".mpo .pam .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp").split())
 
 def _is_photo_name(
     name: str,      # of a file
@@ -36,10 +38,6 @@ _DOCUMENTS = frozenset((  # which stand beside photos
 _RAW_SUFFIXES = frozenset((  # of cameras, with unprocessed pixels
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw "
     ".rw2 .rwl .sr2 .srf .srw .x3f").split())
-_FIRST_BYTES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|\0\0\0\x0cjP  |\xff\x4f\xff\x51|BM....\0\0\0\0"
-    rb"|....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|avi[fs])|P[1-6]\s", re.DOTALL)
-
 def _looks_like_photo(
     file: Path,     # a file whose name says nothing
 ) -> bool:
@@ -47,7 +45,7 @@ def _looks_like_photo(
     if file.suffix.lower() in _OTHER_SUFFIXES or file.name.endswith("~"): return False
     try:
         if not file.is_file(): return False
-        with open(file, "rb") as f: return bool(_FIRST_BYTES.match(f.read(16)))
+        with open(file, "rb") as f: return _photo_format(f.read(512)) not in ("", "DIB", "TGA")
     except OSError: return False
 
 # %% ../../nbs/data/file_types.ipynb #a8aad448

@@ -8,99 +8,34 @@ Docs: https://fishlearn.github.io/fishlearn/data/health.html.md"""
 __all__ = ['check_photos', 'Decoded', 'decode_all']
 
 # %% ../../nbs/data/health.ipynb #ac7f9601
-import faulthandler
 import os
 import shutil
 import tempfile
-import warnings
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import loky
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from ..cache import _contained, cache_folder, evict
-from .inspect import _FACTS, _FINDINGS, _Facts
+from .inspect import _FACTS, _FINDINGS
 from fishlearn.data.known import (
     _content_key,
     _file_key,
     _get_facts,
     _get_pixels,
-    _inspect_once,
     _pixels_kind,
     _put_facts,
-    _put_photos,
 )
 from .photos import _as_table
 from .preprocessing import Preprocessing, _as_preprocessing, _inner_box, _squish
 from .table import _usable, leave_out
+from .workers import _inspect_batch, _inspect_rows
 from ..errors import JobError
 from ..messages import progress_bar
-
-# %% ../../nbs/data/health.ipynb #1246839b
-def _inspect_batch(
-    batch: list,            # pairs of a row number and a path
-    seconds: float = 20,    # time limit per photo
-    preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
-    cache: str | None = None,   # cache folder, if it is not the one of this process
-) -> list:                  # facts, one for each photo
-    "Inspect photos one after the other, each with a time limit."
-    if cache: os.environ["FISHLEARN_CACHE"] = cache
-    warnings.simplefilter("ignore")
-    found = []
-    with open(os.devnull, "w") as nowhere:
-        for _, photo in batch:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-            found.append(_inspect_once(photo, preprocessing))
-            faulthandler.cancel_dump_traceback_later()
-    _put_photos([photo for _, photo in batch], found, preprocessing)
-    return [facts for facts, _ in found]
-
-# %% ../../nbs/data/health.ipynb #ed24571f
-def _map_batches(
-    work,                       # function of a batch, run in a worker
-    batches,                    # lists
-    ahead: int | None = None,   # batches in progress at a time (default: two per core)
-) -> Iterator[tuple]:           # each batch with its result, or with None if a worker crashed meanwhile
-    "Process batches in worker processes."
-    waiting, ahead = deque(batches), ahead or 2 * loky.cpu_count()
-    while waiting:
-        pool = loky.get_reusable_executor(timeout=60)
-        sent: deque = deque()
-        try:
-            while waiting or sent:
-                while waiting and len(sent) < ahead:
-                    future = pool.submit(work, waiting[0])
-                    sent.append((waiting.popleft(), future))
-                batch, future = sent[0]
-                result = future.result()
-                sent.popleft()
-                yield batch, result
-        except BrokenProcessPool:
-            for batch, future in sent:
-                yield batch, None if not future.done() or future.exception() else future.result()
-
-# %% ../../nbs/data/health.ipynb #77e23593
-def _inspect_rows(
-    work,               # function of a batch, from `_inspect_batch`
-    rows: list,         # pairs of a row number and an absolute path
-    batch_size: int,    # photos per batch
-    failed: _Facts,     # facts of a photo that crashes the worker
-) -> Iterator[tuple]:   # pairs of a row number and facts
-    "Inspect photos in worker processes."
-    alone = []
-    for batch, result in _map_batches(work, (rows[i:i + batch_size] for i in range(0, len(rows), batch_size))):
-        if result is None: alone += batch
-        for (row, _), facts in zip(batch, result or (), strict=False): yield row, facts
-    for [(row, _)], result in _map_batches(work, ([pair] for pair in alone), ahead=1):
-        yield row, result[0] if result else failed
 
 # %% ../../nbs/data/health.ipynb #5195bca3
 def _check_space(
@@ -140,10 +75,9 @@ def _inspect_all(
     found = _get_known_facts(photos, names, preprocessing)
     rows = [(i, os.path.abspath(p)) for i, p in enumerate(photos) if found[i] is None]
     if preprocessing: _check_space(len(rows) * np.prod(preprocessing.size) * 3, cache_folder(), "FISHLEARN_CACHE")
-    work = partial(_inspect_batch, seconds=seconds, preprocessing=preprocessing, cache=str(cache_folder()))
-    failed = _Facts("unreadable", f"took longer than {seconds:g} seconds, or crashed the process that read it")
+    work = partial(_inspect_batch, preprocessing=preprocessing, cache=str(cache_folder()))
     with progress_bar(total=len(rows), description="read photos") as bar:
-        for row, facts in _inspect_rows(work, rows, batch_size, failed):
+        for row, facts in _inspect_rows(work, rows, batch_size, seconds):
             found[row] = facts
             bar.update()
     if None in found: raise JobError(f"{found.count(None)} photos were not read; call again.")

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from .preprocessing import Preprocessing
 from .reading import _decode, _file_state, _open_image, _read_file, _read_whole, _reason_of
-from .regions import _cut_out, _photo_file, _photo_region
+from .regions import _clipped, _cut_out, _photo_file, _photo_region
 from ..errors import JobError
 
 # %% ../../nbs/data/inspect.ipynb #f5c7af8e
@@ -47,17 +47,26 @@ def _camera_of(
     return " ".join(dict.fromkeys(n for n in named if n))[:80] or None
 
 # %% ../../nbs/data/inspect.ipynb #54115731
+def _encodable(
+    text: str,      # perhaps from a file name that is not UTF-8
+) -> str:
+    "A text that can be written everywhere; bytes that are not UTF-8 are spelt out."
+    return text.encode("utf-8", "backslashreplace").decode()
+
 def _oddities(
     im: Image.Image,    # opened
     file: str,          # its path
 ) -> list:              # of phrases
     "What is unusual about a photo that can still be used."
     same = lambda kind: "JPEG" if kind == "MPO" else kind
-    suffix, found = Path(file).suffix, same(im.format)
+    suffix, found = _encodable(Path(file).suffix), same(im.format)
+    promised = Image.registered_extensions().get(suffix.lower(), suffix[1:].upper())
     notes = []
-    if same(Image.registered_extensions().get(suffix.lower())) != found:
+    if same(promised) != found:
         notes.append(f"is a {found} named {suffix}" if suffix else f"is a {found} without a file extension")
-    if getattr(im, "is_animated", False) and im.format != "MPO": notes.append("is animated; its first frame is used")
+    if getattr(im, "is_animated", False) and im.format != "MPO":
+        several = "has several pictures; the first is used"
+        notes.append(several if im.format in ("TIFF", "HEIF") else "is animated; its first frame is used")
     return notes
 
 # %% ../../nbs/data/inspect.ipynb #4a50ffbe
@@ -77,13 +86,15 @@ def _inspect(
     im, file, (box, outlines) = _open_image(data), _photo_file(photo), _photo_region(photo)
     size, notes, camera = box[2:] if box else im.size, _oddities(im, file), _camera_of(im)
     if min(size) < _MIN_SIDE: raise JobError(f"is too small: {size[0]}×{size[1]} px")
-    if im.format == "PNG": im.verify()
+    if im.format == "PNG":
+        im.verify()
+        im = _open_image(data)
     if box:
-        picture = _cut_out(_read_whole(file, _file_state(file)), box, outlines)
-        size = picture.size
-    else:
-        picture, note, orientation = _decode(data, preprocessing.size if preprocessing else 64)
-        size, notes = size[::-1] if orientation > 4 else size, notes + [note] * bool(note)
+        whole = _read_whole(file, _file_state(file))
+        x, y, right, lower = _clipped(box, whole.size)
+        picture, note, size = _cut_out(whole.image, box, outlines, whole.size), whole.note, (right - x, lower - y)
+    else: picture, note, size = _decode(data, preprocessing.size if preprocessing else 64, im)
+    notes += [note] * bool(note)
     facts = _Facts("ok", "; ".join(notes), im.format, im.mode, size[0], size[1], camera)
     return _Inspected(facts, preprocessing._resized(picture) if preprocessing else None)
 

@@ -11,14 +11,15 @@ __all__ = []
 import json
 import os
 import time
+from contextlib import nullcontext
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from ..cache import _contained, get_many, put_many
-from .inspect import _Facts, _Inspected, inspect_photo
+from .inspect import _encodable, _Facts, _Inspected, inspect_photo
 from .preprocessing import Preprocessing
 from .regions import _photo_file
 
@@ -29,7 +30,7 @@ def _content_key(
 ) -> str:
     "The name of a photo by its contents."
     file = _photo_file(photo)
-    return sha256 + Path(file).suffix.lower() + photo[len(file):]
+    return _encodable(sha256 + Path(file).suffix.lower() + photo[len(file):])
 
 # %% ../../nbs/data/known.ipynb #b806f8fb
 def _file_key(
@@ -40,20 +41,30 @@ def _file_key(
     try: info = os.stat(_photo_file(photo))
     except (OSError, ValueError): return None
     times = info.st_mtime_ns, info.st_ctime_ns
-    return f"{os.path.abspath(photo)}|{times}|{info.st_size}" if time.time() - max(times) / 1e9 > settled else None
+    if time.time() - max(times) / 1e9 <= settled: return None
+    return _encodable(f"{os.path.abspath(photo)}|{times}|{info.st_size}")
 
 # %% ../../nbs/data/known.ipynb #0cb213f5
+_READER = 2     # goes up when other files are readable, or other pixels come of them
+
 @lru_cache
+def _decoders() -> str:
+    "The versions of what decodes photos."
+    def found(name):
+        try: return f"{name} {version(name)}"
+        except PackageNotFoundError: return f"no {name}"
+    return ", ".join((f"reader {_READER}", *map(found, ("pillow", "simplejpeg", "pillow-heif"))))
+
 def _facts_kind() -> str:
     "The kind of entry that holds facts."
-    return f"facts of photos, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
+    return f"facts of photos, {_decoders()}"
 
 def _pixels_kind(
     preprocessing: Preprocessing,   # shape of the pixels
 ) -> str:
     "The kind of entry that holds pixels."
     h, w = preprocessing.size
-    return f"pixels {w}×{h} {preprocessing.resize}, pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
+    return f"pixels {w}×{h} {preprocessing.resize}, {_decoders()}"
 
 # %% ../../nbs/data/known.ipynb #6c5dbffc
 def _put_facts(
@@ -73,12 +84,14 @@ def _get_facts(
 def _inspect_once(
     photo: str,             # path, perhaps with a box
     preprocessing: Preprocessing | None = None,     # shape of the pixels; None for no pixels
+    waiting=nullcontext,    # context in which the cache is asked, which may have to wait for another process
 ) -> _Inspected:            # facts, and the pixels if they are new
     "Read a photo, and decode it if that was not done before."
     def known(digest):
         name = _content_key(digest, photo)
-        there = preprocessing is None or _contained(_pixels_kind(preprocessing), [name])
-        return _get_facts([name])[0] if there else None
+        with waiting():
+            there = preprocessing is None or _contained(_pixels_kind(preprocessing), [name])
+            return _get_facts([name])[0] if there else None
     return inspect_photo(photo, preprocessing, known)
 
 def _put_photos(

@@ -81,7 +81,7 @@ def _few_levels(
     try:
         im = _open_image(file)
         if im.mode.startswith("I"): return len(np.unique(np.asarray(im))) <= max_levels
-        if im.format != "JPEG": return bool(im.getcolors(max_levels))
+        if im.format not in ("JPEG", "MPO"): return bool(im.getcolors(max_levels))
         grey = np.asarray(read_photo(file, 64).convert("L"))
     except Exception: return None
     return bool(((grey < 16) | (grey > 239)).mean() > .97)

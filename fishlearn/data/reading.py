@@ -10,80 +10,57 @@ __all__ = ['read_photo']
 # %% ../../nbs/data/reading.ipynb #b54e8b14
 import os
 import stat
-import warnings
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from .formats import _MAX_PIXELS, _check_pixels, _open_format, _other_format, _photo_format
+from .jpeg import _MAX_SCANS, _decode_jpeg, _largest_scale, _open_jpeg, _sides
+from .rare import _all_bits, _as_sixteen_bits, _depth_note, _eight_bits, _open_pam, _raw_mode, _used_bits
 from .regions import _cut_out, _photo_file, _photo_region
+from .tiff import _check_not_raw, _open_tiff
 from ..errors import JobError
 
-# %% ../../nbs/data/reading.ipynb #fb7e6e20
-def _sides(
-    size,           # side of a square, or `(height, width)`, px
-) -> tuple:         # height and width, px
-    "A size as height and width."
-    return (size, size) if np.ndim(size) == 0 else tuple(size)
-
-# %% ../../nbs/data/reading.ipynb #2e557caf
-def _without_padding(
-    im: Image.Image,    # decoded at some eighths of its size, rounded up
-    height: int,        # of the whole photo, px
-    width: int,         # of the whole photo, px
-) -> Image.Image:       # same size
-    "Remove the fraction of a pixel by which a JPEG that is decoded smaller is padded; it would stretch the photo."
-    eighths = 8 * im.height // height
-    extent = width * eighths / 8, height * eighths / 8
-    return im if extent == im.size else im.resize(im.size, Image.Resampling.BICUBIC, box=(0, 0, *extent))
-
-def _decode_jpeg(
-    data: bytes,        # the file
-    grey: bool,         # does it have one channel?
-    size,               # px needed: side of a square, or `(height, width)`; 0 for full size
-) -> tuple:             # image, and a note
-    "Decode a JPEG strictly, and no larger than needed."
-    height, width = _sides(size)
-    options = dict(colorspace="GRAY" if grey else "RGB", min_height=height, min_width=width, min_factor=1)
-    try: pixels, note = simplejpeg.decode_jpeg(data, strict=True, **options), ""
-    except ValueError as e:
-        if "extraneous bytes" not in str(e): raise
-        pixels, note = simplejpeg.decode_jpeg(data, strict=False, **options), "has extra bytes and may be damaged"
-    return _without_padding(Image.fromarray(pixels.squeeze()), *simplejpeg.decode_jpeg_header(data)[:2]), note
-
 # %% ../../nbs/data/reading.ipynb #0345114b
-_MAX_PIXELS = 100_000_000
+def _read_head(
+    file,               # path
+) -> bytes:             # its first kilobyte
+    "The beginning of a regular file."
+    if not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
+    with open(file, "rb") as f: return f.read(1024)
 
-def _eight_bits(
-    values: np.ndarray,     # whole numbers
-) -> np.ndarray:            # uint8
-    "Grey levels of 16 bits, or of 8 bits in a wider type, as 8 bits."
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise JobError("has 32-bit pixels, which have no agreed range; save it with 8 or 16 bits")
-    return (values if high < 256 and values.dtype != np.uint16 else values.astype(np.uint16) >> 8).astype(np.uint8)
+def _open_other(
+    file,               # path or bytes
+    kind: str,          # from `_photo_format`, not `JPEG`
+) -> Image.Image:       # opened
+    "Open a photo that is no JPEG."
+    whole = lambda: file if isinstance(file, bytes) else _read_file(file)
+    if kind == "PAM": return _open_pam(whole())
+    try: im = _open_format(file, kind)
+    except UnidentifiedImageError:
+        if kind == "TIFF": return _open_tiff(whole())
+        raise JobError(f"begins like a {kind} file, but is damaged or of a kind that Pillow cannot read") from None
+    if kind == "PPM": _as_sixteen_bits(im)
+    im.info["raw mode"] = "scaled" if kind == "HEIF" else _raw_mode(im)
+    if kind != "TIFF": return im
+    _check_not_raw(im.tag_v2)
+    deep = im.mode in ("RGB", "RGBA", "CMYK") and 16 in im.tag_v2.get(258, ())
+    return _open_tiff(whole()) if deep and ";16" not in im.info["raw mode"] else im
 
-def _decode_other(
-    im: Image.Image,    # opened, not yet decoded
-    size,               # px needed: side of a square, or `(height, width)`; 0 for full size
-) -> Image.Image:       # grey, RGB or RGBA of 8 bits
-    "Decode any other image; one that is much too large is averaged down at once, to save memory."
-    height, width = _sides(size)
-    im.draft("RGB", (width, height) if size else None)
-    if im.width * im.height > _MAX_PIXELS:
-        raise JobError(f"has {im.width * im.height / 1e6:.0f} megapixels, "
-                       f"more than the limit of {_MAX_PIXELS / 1e6:.0f}")
-    im.load()
-    if im.mode == "F":
-        raise JobError("has floating-point pixels, which have no agreed range; save it with 8 or 16 bits")
-    if im.mode.startswith("I"): im = Image.fromarray(_eight_bits(np.asarray(im)))
-    elif im.mode not in ("L", "RGB", "RGBA"): im = im.convert("RGBA" if im.has_transparency_data else "RGB")
-    factor = min(im.width // width, im.height // height) // 3 if size else 1
-    return im.reduce(factor) if factor > 1 else im
+def _open_image(
+    file,               # path or bytes
+) -> Image.Image:       # opened, not yet decoded, unless it is of a rare kind
+    "Open a photo; read no more than its header, if that is enough."
+    head = file[:1024] if isinstance(file, bytes) else _read_head(file)
+    if not head: raise JobError("is empty")
+    kind = _photo_format(head)
+    if kind == "JPEG": return _open_jpeg(file)
+    if kind: return _open_other(file, kind)
+    if other := _other_format(head): raise JobError(f"is {other}")
+    raise UnidentifiedImageError
 
 # %% ../../nbs/data/reading.ipynb #63e5bd4e
 _T = Image.Transpose
@@ -103,38 +80,98 @@ def _upright_rgb(
 def _orientation_of(
     im: Image.Image,        # opened
 ) -> int:                   # EXIF orientation, 1 to 8
-    "How the camera was held; Pillow itself rotates TIFF files."
-    if im.format == "TIFF": return 1
-    try: return im.getexif().get(0x112, 1)
+    "How the camera was held, if Pillow does not take care of it."
+    if im.format == "HEIF" or hasattr(im, "tag_v2") or (im.format == "AVIF" and "exif" not in im.info): return 1
+    try: found = im.getexif().get(0x112, 1)
     except Exception: return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 # %% ../../nbs/data/reading.ipynb #285b5104
-def _open_image(
-    file,               # path or bytes
-) -> Image.Image:       # opened, not yet decoded
-    "Open an image file; read no more than its header."
-    if not isinstance(file, bytes) and not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image.open(BytesIO(file) if isinstance(file, bytes) else file)
+def _lab_to_rgb(
+    im: Image.Image,    # of mode `LAB`
+):                      # RGB
+    "Convert CIELAB colours."
+    from PIL import ImageCms
+    profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.applyTransform(im, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
 
+def _eight_bit_mode(
+    im: Image.Image,        # decoded
+    known_range: bool,      # do its values use the whole range of 16 bits?
+) -> tuple:                 # grey, RGB or RGBA of 8 bits, and a note
+    "Bring a decoded picture to 8 bits per channel."
+    if im.mode == "F":
+        raise JobError("has floating-point pixels, which have no agreed range; save it with 8 or 16 bits")
+    if im.mode.startswith("I"):
+        values = np.asarray(im)
+        shown, wide = _eight_bits(values, 16 if known_range else 0), im.mode != "I" or values.max() > 255
+        return Image.fromarray(shown), "" if known_range or not wide else _depth_note(_used_bits(int(values.max())))
+    if im.mode in ("L", "RGB", "RGBA"): return im, ""
+    if im.mode == "LAB": return _lab_to_rgb(im), ""
+    if im.mode == "La": im = im.convert("LA")
+    return im.convert("RGBA" if im.has_transparency_data else "RGB"), ""
+
+def _decode_smaller(
+    im,                     # JPEG, opened
+    size,                   # px needed: side of a square, or `(height, width)`; 0 for full size
+    data: bytes,            # the file
+) -> None:
+    "Have Pillow decode a JPEG no larger than needed, and within the limit: at a half, a quarter or an eighth."
+    scale = 1 << _largest_scale(data, im.height, im.width).bit_length() - 1
+    most = im.width * scale // 8, im.height * scale // 8
+    if size: most = tuple(min(pair) for pair in zip(_sides(size)[::-1], most, strict=True))
+    if size or scale < 8: im.draft(None, most)
+
+def _decode_other(
+    im: Image.Image,        # opened, not yet decoded
+    size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
+    data: bytes = b"",      # the file
+) -> tuple:                 # grey, RGB or RGBA of 8 bits, and a note
+    "Decode a photo with Pillow; one that is much too large is averaged down at once, to save memory."
+    height, width = _sides(size)
+    if im.format in ("JPEG", "MPO"): _decode_smaller(im, size, data)
+    _check_pixels(*im.size)
+    raw, note = im.info.get("raw mode", ""), ""
+    im.load()
+    if ";16" in raw and not im.mode.startswith("I") and data: im, note = _all_bits(im, _open_image(data))
+    im, depth = _eight_bit_mode(im, raw == "scaled")
+    factor = min(im.width // width, im.height // height) // 3 if size else 1
+    return im.reduce(factor) if factor > 1 else im, note or depth
+
+# %% ../../nbs/data/reading.ipynb #d1a34348
 class _DecodedPhoto(NamedTuple):
     "A photo, and what was noticed while decoding it."
-    image: Image.Image      # RGB, upright
+    image: Image.Image      # RGB, upright; smaller than the photo if fewer pixels were wanted or it is very large
     note: str               # what is unusual; empty if nothing is
-    orientation: int        # EXIF orientation, 1 to 8
+    size: tuple             # width and height of the whole photo, upright, px
+
+def _jpeg_or_none(
+    data: bytes,            # the file
+    im: Image.Image,        # the same, opened
+    size,                   # px needed: side of a square, or `(height, width)`; 0 for full size
+):                          # `_JpegPixels`; None if Pillow has to decode it
+    "Decode a JPEG strictly, if it is one of grey levels or colours."
+    if im.format not in ("JPEG", "MPO") or im.mode not in ("L", "RGB"): return None
+    if im.info.get("progressive") and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise JobError(f"is a JPEG of more than {_MAX_SCANS} scans, as no camera makes it")
+    return _decode_jpeg(data, im.mode == "L", size)
 
 def _decode(
     data: bytes,            # the file
     size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
+    opened: Image.Image | None = None,      # the same file, if it was opened before
 ) -> _DecodedPhoto:
     "Decode the bytes of a file."
-    im, note = _open_image(data), ""
-    orientation = _orientation_of(im)
+    im = opened or _open_image(data)
+    orientation, whole = _orientation_of(im), im.size
     if size and orientation > 4: size = _sides(size)[::-1]
-    if im.format in ("JPEG", "MPO") and im.mode in ("L", "RGB"): im, note = _decode_jpeg(data, im.mode == "L", size)
-    else: im = _decode_other(im, size)
-    return _DecodedPhoto(_upright_rgb(im, orientation), note, orientation)
+    if found := _jpeg_or_none(data, im, size): picture, whole, note = found
+    else:
+        picture, note = _decode_other(im, size, data)
+        if im.format not in ("JPEG", "MPO"): whole = im.size
+    if im.info.get("repaired"): note = note or "has broken metadata"
+    if whole[0] * whole[1] > _MAX_PIXELS: note = "; ".join(filter(None, (note, "is very large and decoded smaller")))
+    return _DecodedPhoto(_upright_rgb(picture, orientation), note, whole[::-1] if orientation > 4 else whole)
 
 # %% ../../nbs/data/reading.ipynb #580f8fbe
 def _reason_of(
@@ -175,9 +212,9 @@ def _file_state(
 def _read_whole(
     file: str,              # path
     state: tuple,           # from `_file_state`
-) -> Image.Image:           # RGB, upright
+) -> _DecodedPhoto:
     "A whole photo, kept in memory until the next one is read."
-    return _decode(_read_file(file)).image
+    return _decode(_read_file(file))
 
 def read_photo(
     photo,                  # path, perhaps with a box, or bytes, or an open image
@@ -185,9 +222,11 @@ def read_photo(
 ) -> Image.Image:           # RGB, upright; at least `size` where the photo is, a JPEG no larger than needed
     "Decode a photo as upright RGB, at full size or no larger than needed; `JobError` says why it can't be."
     try:
-        if isinstance(photo, Image.Image): return _upright_rgb(_decode_other(photo.copy(), 0), _orientation_of(photo))
+        if isinstance(photo, Image.Image): return _upright_rgb(_decode_other(photo.copy())[0], _orientation_of(photo))
         if isinstance(photo, bytes): return _decode(photo, size).image
         file, (box, outlines) = _photo_file(photo), _photo_region(photo)
-        if box: return _cut_out(_read_whole(file, _file_state(file)), box, outlines)
+        if box:
+            whole = _read_whole(file, _file_state(file))
+            return _cut_out(whole.image, box, outlines, whole.size)
         return _decode(_read_file(file), size).image
     except Exception as e: raise JobError(_reason_of(e)) from None

@@ -54,21 +54,37 @@ def _fill_outlines(
     im: Image.Image,    # part of a photo
     corner: tuple,      # x and y of its upper left corner in the photo, px
     outlines: list,     # lists of x, y, x, y, … in the photo, px
+    scale: tuple = (1, 1),      # size of the decoded photo / its own size, in x and y
 ) -> Image.Image:       # same size, white outside the outlines
     "Make the background white."
-    inside, (x, y) = Image.new("L", im.size), corner
+    inside, (x, y), (across, down) = Image.new("L", im.size), corner, scale
     for o in outlines:
-        ImageDraw.Draw(inside).polygon([(a - x, b - y) for a, b in zip(o[::2], o[1::2], strict=False)], fill=255)
+        corners = [(a * across - x, b * down - y) for a, b in zip(o[::2], o[1::2], strict=False)]
+        if len(corners) > 1: ImageDraw.Draw(inside).polygon(corners, fill=255)
     return Image.composite(im, Image.new("RGB", im.size, "white"), inside)
+
+def _clipped(
+    box: tuple,         # `(x, y, width, height)`, px
+    size: tuple,        # width and height of the photo, px
+) -> tuple:             # left, upper, right, lower, px
+    "The part of a box that lies within the photo."
+    (x, y, w, h), (width, height) = box, size
+    if x >= width or y >= height or not w or not h:
+        raise JobError(f"the box {x},{y},{w},{h} lies outside the photo of {width}×{height} px")
+    return x, y, min(x + w, width), min(y + h, height)
 
 def _cut_out(
     im: Image.Image,    # whole photo, upright
     box: tuple,         # `(x, y, width, height)`, px
     outlines: list,     # lists of x, y, x, y, …, px; empty to keep the background
+    size: tuple | None = None,  # width and height of the photo, px, if `im` was decoded smaller
 ) -> Image.Image:       # the part of the photo that lies in the box
     "Cut a part out of a photo."
-    x, y, w, h = box
-    if x >= im.width or y >= im.height or not w or not h:
-        raise JobError(f"the box {x},{y},{w},{h} lies outside the photo of {im.width}×{im.height} px")
-    part = im.crop((x, y, min(x + w, im.width), min(y + h, im.height)))
-    return _fill_outlines(part, (x, y), outlines) if outlines else part
+    edges, scale = _clipped(box, size or im.size), (1., 1.)
+    if size and im.size != size:
+        scale = im.width / size[0], im.height / size[1]
+        x, y, right, lower = (round(edge * scale[i % 2]) for i, edge in enumerate(edges))
+        x, y = min(x, im.width - 1), min(y, im.height - 1)
+        edges = x, y, max(right, x + 1), max(lower, y + 1)
+    part = im.crop(edges)
+    return _fill_outlines(part, edges[:2], outlines, scale) if outlines else part

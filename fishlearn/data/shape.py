@@ -23,8 +23,10 @@ def _photo_size(
     photo: str,     # path, perhaps with a box
 ) -> tuple:         # width and height, px, of the upright photo
     "The size of a photo, from its header only."
-    if box := _photo_region(photo).box: return box[2:]
     try:
+        if box := _photo_region(photo).box:
+            if min(box[2:]) < 1: raise JobError("is too small")
+            return box[2:]
         with _open_image(_photo_file(photo)) as im:
             swapped = (im.format != "PNG" or "exif" in im.info) and _orientation_of(im) > 4
             return im.size[::-1] if swapped else im.size

@@ -20,9 +20,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pandas as pd
-from PIL import Image
 
-from ..errors import ArgumentError, _check_option
+from ..data.inspect import inspect_photo
+from ..errors import ArgumentError, JobError, _check_option
 from ..files import _write_error
 from ..messages import progress_bar
 
@@ -52,10 +52,10 @@ def _get_photo(
 def _photo_suffix(
     file: Path,     # what arrived
 ) -> str:           # ending that fits its contents
-    "Read a photo to its last byte and find its kind."
-    with Image.open(file) as im:
-        im.load()
-        kind = str(im.format)
+    "Read a photo to its last byte, as every other photo, and find its kind."
+    facts = inspect_photo(str(file)).facts
+    if facts.status != "ok": raise JobError(facts.reason)
+    kind = str(facts.format)
     return {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")
 
 # %% ../../nbs/samples/photo_urls.ipynb #a0f9a996
@@ -82,8 +82,7 @@ def _photo_row(
             why = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
             return _PhotoRow(None, "missing", f"not downloaded ({why})")
         try: target = folder / f"{name}{_photo_suffix(file)}"
-        except Exception as e:
-            return _PhotoRow(None, "unreadable", f"not readable as a photo ({type(e).__name__})")
+        except JobError as e: return _PhotoRow(None, "unreadable", str(e))
         folder.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
     return _PhotoRow(target.as_posix(), "ok", "")
