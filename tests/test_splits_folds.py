@@ -50,7 +50,7 @@ def test_fold_out_of_range():
 
 def test_trips_with_several_species():
     rng, names = np.random.default_rng(0), np.array(["cod", "hake", "ling", "pollack", "saithe"])
-    label = [" | ".join(sorted(rng.choice(names, rng.integers(1, 4), replace=False))) for _ in range(300)]
+    label = [" ‖ ".join(sorted(rng.choice(names, rng.integers(1, 4), replace=False))) for _ in range(300)]
     trips = pd.DataFrame(dict(
         path=[f"{i}.jpg" for i in range(300)], label=label, group=[f"trip {i}" for i in rng.integers(0, 40, 300)],
         split=None, status="ok", reason=""))

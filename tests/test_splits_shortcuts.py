@@ -22,7 +22,7 @@ from fishlearn.splits.shortcuts import (
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
 SHADES = np.repeat(np.array([40, 60, 180, 200], np.uint8), 32 * 32 * 3).reshape(4, 32, 32, 3)
 TABLE = pd.DataFrame(dict(
-    path=list("abcdef"), label=["cod", "cod", "ling", "ling", "eel", "cod | ling"],
+    path=list("abcdef"), label=["cod", "cod", "ling", "ling", "eel", "cod ‖ ling"],
     status=["ok"] * 5 + ["unreadable"], split=["train", "valid", "train", "test", "valid", "train"],
     format=["JPEG", "JPEG", "PNG", "PNG", "PNG", None], mode="RGB", width=80, height=[60, 60, 80, 80, 80, None],
     camera=None))
@@ -88,7 +88,7 @@ def test_columns():
 
 def test_several_species_per_photo():
     "A photo of several species needs exactly its species."
-    both = TABLE.assign(label=TABLE.label.where(TABLE.label != "cod", "cod | hake"))
+    both = TABLE.assign(label=TABLE.label.where(TABLE.label != "cod", "cod ‖ hake"))
     decoded = Decoded({}, Preprocessing(32), own=dict(zip("abcd", SHADES)))
     assert measure_shortcuts(both, decoded).accuracy.tolist() == measure_shortcuts(TABLE, decoded).accuracy.tolist()
 

@@ -78,7 +78,7 @@ def test_wrapped_network_scores_the_same(dls):
 def test_multilabel(tmp_path):
     sample_reef(tmp_path, photos=12, size=64)
     reef, store = decode_photos(from_csv(tmp_path / "labels.csv", label_delim=";"), 64)
-    names = sorted(set(reef.label.str.split(" | ", regex=False).explode()))
+    names = sorted(set(reef.label.str.split(" ‖ ", regex=False).explode()))
     learn = species_learner(species_loaders(split_photos(reef, valid=.3), store, names, multilabel=True))
     with learn.no_bar(): _, right, f1 = learn.validate()
     assert 0 <= f1 <= 1 and 0 <= right <= 1

@@ -40,6 +40,29 @@ def _encoding_of(
         except UnicodeDecodeError: pass
     raise ArgumentError(f"It begins as {marked[0]}, but is not; save the table as CSV, in UTF-8.")
 
+# %% ../../nbs/data/dialects.ipynb #ab12cd34
+class _Lines:
+    "Lines, of which those of the present row are kept."
+    def __init__(self,
+        lines: Iterator[str],   # of a text
+    ):
+        self.lines, self.row = lines, []
+
+    def __iter__(self): return self
+
+    def __next__(self):
+        self.row.append(next(self.lines))
+        return self.row[-1]
+
+def _is_open(
+    lines: list,        # of one row
+    separator: str,     # of cells
+) -> bool:
+    "Whether a row ends within quotation marks."
+    try: list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error as e: return "unexpected end" in str(e)
+    return False
+
 # %% ../../nbs/data/dialects.ipynb #413cc7dd
 class _Text(NamedTuple):
     "A text file."
@@ -67,28 +90,6 @@ def _rows(
             line = reader.line_num + 1
     except csv.Error as e:
         raise ArgumentError(f"Line {line} cannot be read ({e}); save the table as CSV again.") from None
-
-class _Lines:
-    "Lines, of which those of the present row are kept."
-    def __init__(self,
-        lines: Iterator[str],   # of a text
-    ):
-        self.lines, self.row = lines, []
-
-    def __iter__(self): return self
-
-    def __next__(self):
-        self.row.append(next(self.lines))
-        return self.row[-1]
-
-def _is_open(
-    lines: list,        # of one row
-    separator: str,     # of cells
-) -> bool:
-    "Whether a row ends within quotation marks."
-    try: list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
-    except csv.Error as e: return "unexpected end" in str(e)
-    return False
 
 def _named_separator(
     text: _Text,        # a text file

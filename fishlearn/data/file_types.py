@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from .formats import _photo_format
+from .formats import _is_text, _photo_format
 
 # %% ../../nbs/data/file_types.ipynb #88ccee80
 _PHOTO_SUFFIXES = frozenset((
@@ -45,7 +45,8 @@ def _looks_like_photo(
     if file.suffix.lower() in _OTHER_SUFFIXES or file.name.endswith("~"): return False
     try:
         if not file.is_file(): return False
-        with open(file, "rb") as f: return _photo_format(f.read(512)) not in ("", "DIB", "TGA")
+        with open(file, "rb") as f: head = f.read(512)
+        return _photo_format(head) not in ("", "DIB", "TGA") and not (head[:2] == b"BM" and _is_text(head))
     except OSError: return False
 
 # %% ../../nbs/data/file_types.ipynb #a8aad448

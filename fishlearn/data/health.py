@@ -30,8 +30,10 @@ from fishlearn.data.known import (
     _pixels_kind,
     _put_facts,
 )
+from .listed_files import _missing_reasons
 from .photos import _as_table
 from .preprocessing import Preprocessing, _as_preprocessing, _inner_box, _squish
+from .regions import _photo_file
 from .table import _usable, leave_out
 from .workers import _inspect_batch, _inspect_rows
 from ..errors import JobError
@@ -82,7 +84,16 @@ def _inspect_all(
             bar.update()
     if None in found: raise JobError(f"{found.count(None)} photos were not read; call again.")
     _put_facts({names[i]: found[i] for i, _ in rows})
-    return pd.DataFrame(found, columns=_FINDINGS, dtype=object)
+    return pd.DataFrame(_explain_missing(photos, found), columns=_FINDINGS, dtype=object)
+
+def _explain_missing(
+    photos: list,           # paths, perhaps with boxes
+    found: list,            # facts
+) -> list:                  # facts with better reasons
+    "Name files like those that are missing."
+    missing = [i for i, facts in enumerate(found) if facts.status == "missing"]
+    reasons = dict(zip(missing, _missing_reasons([_photo_file(photos[i]) for i in missing]), strict=True))
+    return [facts._replace(reason=reasons[i]) if i in reasons else facts for i, facts in enumerate(found)]
 
 # %% ../../nbs/data/health.ipynb #827ba338
 def _add_facts(
