@@ -55,7 +55,7 @@ def _print_evaluation(
 
 # %% ../../nbs/commands/common.ipynb #515e4830
 _Photos = Annotated[str, typer.Argument(
-    help="A folder of photos, a CSV (or TSV, parquet) file with one row per photo, or a COCO or MegaDetector file.")]
+    help="A folder of photos, a CSV (TSV, Excel, Parquet) file with a row per photo, or a COCO or MegaDetector file.")]
 _LabelRe = Annotated[str | None, typer.Option(
     help="Pattern on the file name, or else on the path; its first group is the species.")]
 _LabelCol = Annotated[str | None, typer.Option(help="Column of the CSV file with the species [default: label].")]

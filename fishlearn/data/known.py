@@ -21,7 +21,7 @@ import numpy as np
 from ..cache import _contained, get_many, put_many
 from .inspect import _encodable, _Facts, _Inspected, inspect_photo
 from .preprocessing import Preprocessing
-from .regions import _photo_file
+from .regions import _photo_file, _without_region
 
 # %% ../../nbs/data/known.ipynb #75a0f774
 def _content_key(
@@ -29,7 +29,7 @@ def _content_key(
     photo: str,     # path, perhaps with a box
 ) -> str:
     "The name of a photo by its contents."
-    file = _photo_file(photo)
+    file = _without_region(photo)
     return _encodable(sha256 + Path(file).suffix.lower() + photo[len(file):])
 
 # %% ../../nbs/data/known.ipynb #b806f8fb

@@ -60,9 +60,14 @@ def _passed_over_lines(
 ) -> list:                  # of lines
     "Say which files are passed over."
     lines, kinds = [], Counter()
-    for f in passed.get("files", []): kinds[f["ending"] or "without ending"] += f["files"]
+    whose = defaultdict(list)
+    for f in passed.get("files", []):
+        kind = f["ending"] or "without ending"
+        kinds[kind] += f["files"]
+        if f["species"] and f["ending"] not in _DOCUMENTS: whose[kind].append(f["species"])
+    of = lambda kind: f" ({', '.join(whose[kind][:3])}{', …' if len(whose[kind]) > 3 else ''})" if whose[kind] else ""
     if kinds:
-        lines.append("no photos, passed over: " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(8))
+        lines.append("no photos, passed over: " + ", ".join(f"{n} {kind}{of(kind)}" for kind, n in kinds.most_common(8))
                      + (", …" if len(kinds) > 8 else ""))
     if raw := sorted(set(kinds) & _RAW_SUFFIXES):
         lines.append(f"RAW files ({', '.join(raw)}) are not read; export them as JPEG or PNG")

@@ -27,12 +27,18 @@ def _match_box(
     match = _FRAGMENT.fullmatch(str(photo))
     return match if match and not os.path.exists(str(photo)) else None
 
+def _without_region(
+    photo,          # path, perhaps with `#xywh=…`
+) -> str:           # text
+    "A path without the region."
+    match = _match_box(photo)
+    return match[1] if match else str(photo)
+
 def _photo_file(
     photo,          # path, perhaps with `#xywh=…`
-) -> str:           # path of the file
+) -> str:           # path of the file, to open it
     "The file behind a path."
-    match = _match_box(photo)
-    return _disk_path(match[1] if match else str(photo))
+    return _disk_path(_without_region(photo))
 
 # %% ../../nbs/data/regions.ipynb #65a85116
 class _Region(NamedTuple):

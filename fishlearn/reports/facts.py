@@ -15,7 +15,7 @@ from scipy.stats import entropy
 from ..data.intervals import wilson
 from ..data.names import _similar_names
 from ..data.passed_over import _vanished_species
-from ..data.regions import _photo_file
+from ..data.regions import _without_region
 from ..data.summary import _short_path
 from ..data.table import SEPARATOR, _usable, species_counts
 from ..splits.split import _split_units
@@ -97,7 +97,7 @@ def _photo_facts(
     ok: pd.DataFrame,       # usable rows of the checked photo table
 ) -> dict:
     "Sizes and formats of photos."
-    once = ok.bytes[~ok.path.map(_photo_file).duplicated()]
+    once = ok.bytes[~ok.path.map(_without_region).duplicated()]
     return dict(width=_value_range(ok.width), height=_value_range(ok.height),
                 aspect_ratio=_value_range(ok.width.astype(float) / ok.height.astype(float)),
                 megabytes=round(float(once.sum()) / 1e6, 1),

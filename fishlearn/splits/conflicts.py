@@ -10,7 +10,7 @@ __all__ = ['conflict_table', 'leave_out_conflicts']
 # %% ../../nbs/splits/conflicts.ipynb #62b5239a
 import pandas as pd
 
-from ..data.regions import _photo_file
+from ..data.regions import _without_region
 from ..data.table import leave_out
 from ..errors import _check_option
 from .copies import Copies
@@ -23,8 +23,8 @@ def _other_copy(
     row,                    # one of them
 ):                          # one with another label that is not another part of the same file; or None
     "A copy of a photo that has another label."
-    file = _photo_file(row.path)
-    others = rows[(rows.label != row.label) & (rows.path.map(_photo_file) != file)]
+    file = _without_region(row.path)
+    others = rows[(rows.label != row.label) & (rows.path.map(_without_region) != file)]
     return None if others.empty else others.iloc[0]
 
 def conflict_table(

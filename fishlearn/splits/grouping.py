@@ -17,7 +17,7 @@ from sklearn.metrics import euclidean_distances
 
 from ..cache import _content_name
 from ..data.groups import _join_groups
-from ..data.regions import _photo_file
+from ..data.regions import _without_region
 from .candidates import _MAX_DISTANCE
 
 # %% ../../nbs/splits/grouping.ipynb #529bf406
@@ -64,7 +64,7 @@ def _boxes(
     paths: pd.Series,       # of photos, some perhaps with a box
 ) -> pd.Series:             # such as "#xywh=0,0,10,10"; "" for a whole file
     "The part of a path that selects a region of the file."
-    return paths.map(lambda p: p[len(_photo_file(p)):])
+    return paths.map(lambda p: p[len(_without_region(p)):])
 
 def _group_names(
     rows: pd.DataFrame,     # usable rows of the photo table, with `sha256`
