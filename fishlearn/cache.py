@@ -15,6 +15,7 @@ import sqlite3
 import tempfile
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -167,16 +168,21 @@ def _mark_used(
     ask = "update names set used = ? where kind = ? and name = ?"
     if rows: _use(_cache_file(), lambda base: base.executemany(ask, rows), write=True, optional=True)
 
+_DAMAGES: Counter = Counter()   # how often damaged entries were found, by file
+
 def _drop(
     kind: str,          # kind of the entries
     names: list,        # their names
 ) -> None:
-    "Remove damaged entries, so that they are made anew."
+    "Remove damaged entries, so that they are made anew; at the third time, everything."
+    _DAMAGES[_cache_file()] += 1
     rows, where = [(kind, _plain_text(name)) for name in names], "where kind = ? and name = ?"
     def work(base):
         base.executemany(f"delete from contents where content in (select content from names {where})", rows)
         base.executemany(f"delete from names {where}", rows)
-        if list(_select(base, kind, names)): raise sqlite3.DatabaseError("entries cannot be dropped")
+        if list(_select(base, kind, names)) or _DAMAGES[_cache_file()] > 2:
+            _DAMAGES[_cache_file()] = 0
+            raise sqlite3.DatabaseError("damage that comes again")
     _use(_cache_file(), work, write=True, optional=True)
     _tell(f"Entries of the cache {_cache_file()} are damaged; they are not used, and made anew when they are needed.")
 

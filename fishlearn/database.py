@@ -182,16 +182,18 @@ def _replace(
     file.rename(aside)
     _tell(f"{file} {why}; it was renamed to {aside.name}, and an empty cache takes its place.")
 
-# %% ../nbs/database.ipynb #b4b26522
+# %% ../nbs/database.ipynb #7b5038df
 _PAUSE = 60             # seconds
 _PAUSED: dict = {}      # file, and whether to write → when to try again
 
-_PASSES = re.compile("locked|full|unable to open|I/O|protocol")
+_PASSES = re.compile("locked|unable to open|I/O|protocol")
 
 def _is_damage(
     error: Exception,   # what happened
+    write: bool,        # was it about writing?
 ) -> bool:
     "Whether an error is about the file itself, and will come again."
+    if "full" in str(error): return not write
     kinds = sqlite3.DatabaseError, sqlite3.IntegrityError, sqlite3.OperationalError
     return isinstance(error, (_UnusableFile, UnicodeError)) or type(error) in kinds and not _PASSES.search(str(error))
 
@@ -201,7 +203,7 @@ def _failed(
     write: bool,        # was it about writing?
 ) -> None:
     "Deal with a failure: replace the file, or leave it alone for a while."
-    if _is_damage(error):
+    if _is_damage(error, write):
         _disconnect()
         try: return _replace(file, str(error) if isinstance(error, _UnusableFile) else "is damaged")
         except OSError as e: error = e
