@@ -264,7 +264,7 @@ def test_a_server_that_drips_is_given_up(tmp_path, where):
 
 
 @pytest.mark.parametrize("hello, why", [
-    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the secure connection fails"), (b"\x16\x03\x03\x40\x00", "")])
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the secure connection fails"), (b"\x16\x03\x03\x40\x00", "could not be downloaded")])
 def test_what_does_not_speak_tls_is_a_reason_and_may_drip(tmp_path, hello, why):
     def serve(listening):
         connection, _ = listening.accept()
@@ -298,6 +298,17 @@ def test_redirects_to_http_are_followed_and_never_back_from_https(server):
     with raw_server(answer) as url: assert is_whole(fetch(url, "photos.bin"))
     with pytest.raises(Exception, match="from https to http"):
         _next_address("https://example.org/1", "http://example.org/1")
+
+
+@pytest.mark.filterwarnings("error")
+def test_cookies_go_along_with_a_redirect_and_odd_ones_do_no_harm(tmp_path):
+    seen = []
+    def answer(request, send):
+        seen.append(b"Cookie: a=b" in request)
+        if b"/again" in request: return send(ok(body=b"hello"))
+        send(ok(b"Set-Cookie: a=b; Version; Max-Age=x", b"Set-Cookie: \xff;=", b"Location: /again", status=b"302 Found"))
+    with raw_server(answer) as url: assert fetch(url, tmp_path / "photos.bin").read_bytes() == b"hello"
+    assert seen == [False, True]
 
 
 def test_a_redirect_with_an_endless_page_is_followed_at_once(server):

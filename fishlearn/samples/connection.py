@@ -38,7 +38,7 @@ def _shown_address(
     "An address without the user and password that it may have."
     return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
-# %% ../../nbs/samples/connection.ipynb #1121b3a9
+# %% ../../nbs/samples/connection.ipynb #43016336
 class _Clock:
     "How long to wait for bytes: each window must bring enough of them."
     def __init__(self,
@@ -47,7 +47,7 @@ class _Clock:
         seconds: float = float("inf"),  # for everything
     ):
         self.window, self.min_speed, self.arrived = window, min_speed, 0
-        self.end = time.monotonic() + seconds
+        self.end, self.stopped = time.monotonic() + seconds, threading.Event()
         self.until = time.monotonic() + window
 
     def count(self,
@@ -58,12 +58,23 @@ class _Clock:
         if self.arrived >= self.window * self.min_speed:
             self.arrived, self.until = 0, time.monotonic() + self.window
 
+    def stop(self) -> None:
+        "Nothing is to be waited for any more."
+        self.end = 0
+        self.stopped.set()
+
+    def sleep(self,
+        seconds: float,     # at most until the time is up
+    ) -> None:
+        "Wait between two requests."
+        self.stopped.wait(max(0, min(seconds, self.left)))
+
     @property
     def left(self) -> float:
         "Seconds that are left."
         return min(self.until, self.end) - time.monotonic()
 
-# %% ../../nbs/samples/connection.ipynb #e2ccd3d6
+# %% ../../nbs/samples/connection.ipynb #05b9a730
 class _WatchedAdapter(HTTPAdapter):
     "Keep a second handle on each connection, to be able to cut it."
     def __init__(self,
@@ -71,6 +82,14 @@ class _WatchedAdapter(HTTPAdapter):
     ):
         self.session = session
         super().__init__()
+
+    def build_response(self, req, resp):
+        "An answer whose cookies are no more than a name and a value; Python stumbles over some of the rest."
+        message = resp._original_response.msg
+        cookies = [str(cookie).split(";")[0] for cookie in message.get_all("Set-Cookie", [])]
+        del message["Set-Cookie"]
+        for cookie in cookies: message["Set-Cookie"] = cookie
+        return super().build_response(req, resp)
 
     def get_connection_with_tls_context(self, *args, **kwargs):
         "A pool whose connections are watched."
@@ -109,7 +128,7 @@ class _Session(requests.Session):
     def cut(self) -> None:
         "Cut all connections when the time is up."
         while (left := self.clock.left) > 0:
-            if self.done.wait(min(left, 3600)): return
+            if self.done.wait(min(left, 1)): return
         for sock in list(self.sockets):
             with suppress(OSError): sock.shutdown(socket.SHUT_RDWR)
 

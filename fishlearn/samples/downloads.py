@@ -171,7 +171,7 @@ class _Download(_SingleRequest):
             fails, most = (0, self.part.size) if self.part.size > most else (fails + 1, most)
             if self.clock.left <= 0: raise self.failed(self.too_slow() or failure.why)
             if fails >= self.tries or not (failure.again or self.is_gone(failure)): break
-            time.sleep(min(max(failure.wait, (fails - 1) ** 2), max(0, self.clock.left)) if fails else 0)
+            if fails: self.clock.sleep(max(failure.wait, (fails - 1) ** 2))
         raise self.failed(self.is_gone(failure) or failure.why)
 
     def is_gone(self,
