@@ -68,7 +68,11 @@ def _usable_folder(
     wanted: str,        # folder
 ) -> Path:              # the same, or a temporary one
     "A folder that can be written to."
-    return Path(wanted) if _writable(Path(wanted)) else Path(_spare_folder().name)
+    if _writable(Path(wanted)): return Path(wanted)
+    try: return Path(_spare_folder().name)
+    except OSError:
+        raise JobError(f"Neither {wanted} nor a temporary folder can be written to; free some space, "
+                       "or set FISHLEARN_CACHE to another folder.") from None
 
 def cache_folder() -> Path:     # an existing folder
     "Where results are kept between runs."
@@ -186,6 +190,7 @@ def _drop(
     _use(_cache_file(), work, write=True, optional=True)
     _tell(f"Entries of the cache {_cache_file()} are damaged; they are not used, and made anew when they are needed.")
 
+# %% ../nbs/cache.ipynb #09b7986e
 def _contained(
     kind: str,                  # kind of the entries
     names: Iterable[str],       # their names

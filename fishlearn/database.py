@@ -142,7 +142,7 @@ def _run(
         with suppress(sqlite3.Error): base.execute("rollback")
         raise
 
-# %% ../nbs/database.ipynb #b2027032
+# %% ../nbs/database.ipynb #8216ab0d
 _TOLD: set = set()      # messages of this process
 
 def _tell(
@@ -180,7 +180,7 @@ def _replace(
         return _tell(f"The cache {file} {why}; it was deleted, and an empty one takes its place.")
     aside = next(p for i in range(1, 1000) if not os.path.lexists(p := Path(f"{file}.{i}")))
     file.rename(aside)
-    _tell(f"{file} {why}; it was renamed to {aside.name}, and an empty cache takes its place.")
+    _tell(f"{file} is not a cache that can be read; it was renamed to {aside.name}, and an empty one takes its place.")
 
 # %% ../nbs/database.ipynb #7b5038df
 _PAUSE = 60             # seconds

@@ -69,6 +69,25 @@ def test_folder_that_cannot_be_written_is_replaced(monkeypatch):
     assert cache_folder().is_dir()
 
 
+def test_nowhere_to_write_is_one_sentence(monkeypatch):
+    def full(*args, **kwargs): raise OSError(28, "No space left on device")
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    cache._spare_folder.cache_clear()
+    monkeypatch.setenv("FISHLEARN_CACHE", sys.executable + "/nowhere")
+    with pytest.raises(JobError, match="nor a temporary folder can be written to"): cache_folder()
+
+
+WRITE = """import sys
+from fishlearn.cache import put_many
+for i in range(30): put_many("numbers", {f"{sys.argv[1]} {i} {j}": bytes(50_000) for j in range(10)})"""
+
+
+def test_processes_write_at_the_same_time_and_nothing_is_lost():
+    writers = [subprocess.Popen([sys.executable, "-c", WRITE, str(n)]) for n in range(3)]
+    assert [w.wait() for w in writers] == [0, 0, 0]
+    assert len(_contained("numbers", [f"{n} {i} {j}" for n in range(3) for i in range(30) for j in range(10)])) == 900
+
+
 def test_threads_write_at_the_same_time():
     def write(i): put_many("numbers", {str(n): bytes(1000) for n in range(i, i + 50)})
     with ThreadPoolExecutor(8) as pool: list(pool.map(write, [*range(0, 100, 5), *range(0, 100, 5)]))

@@ -179,6 +179,7 @@ def _write_members(
         raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); "
                        "delete it and download it again.") from None
 
+# %% ../../nbs/samples/archives.ipynb #cece3f6f
 def unpack(
     archive,                # zip or tar, compressed or not
     dest,                   # folder it becomes; must not exist

@@ -74,7 +74,7 @@ class _Clock:
         "Seconds that are left."
         return min(self.until, self.end) - time.monotonic()
 
-# %% ../../nbs/samples/connection.ipynb #05b9a730
+# %% ../../nbs/samples/connection.ipynb #26f635d3
 class _WatchedAdapter(HTTPAdapter):
     "Keep a second handle on each connection, to be able to cut it."
     def __init__(self,
@@ -100,6 +100,7 @@ class _WatchedAdapter(HTTPAdapter):
             pool.watched = self.session
         return pool
 
+# %% ../../nbs/samples/connection.ipynb #0c32ca54
 class _Session(requests.Session):
     "A session that leaves redirects to its user, and whose connections end when the time is up."
     def __init__(self,

@@ -103,7 +103,7 @@ class _CheckedRequest(_Request):
 
 # %% ../../nbs/samples/downloads.ipynb #cef6ab83
 class _SingleRequest(_CheckedRequest):
-    "One request, and what arrives."
+    "One request, and what arrives, block by block."
     def limit(self,
         answer: _Answer,    # what the server sends
     ) -> int:               # bytes
@@ -125,6 +125,9 @@ class _SingleRequest(_CheckedRequest):
         self.part.start()
         raise _Failure(f"the server sends more than {'the limit' if limit == self.max_bytes else 'it announced'}")
 
+# %% ../../nbs/samples/downloads.ipynb #2f662a86
+class _WholeRequest(_SingleRequest):
+    "One request, stored."
     def store(self,
         r: requests.Response,   # answer of the server
         answer: _Answer,        # what it contains
@@ -159,7 +162,7 @@ class _SingleRequest(_CheckedRequest):
             raise _Failure(f"it broke off after {tqdm.format_sizeof(self.part.size, 'B')}", again=True)
 
 # %% ../../nbs/samples/downloads.ipynb #4ddcfed4
-class _Download(_SingleRequest):
+class _Download(_WholeRequest):
     "A download from the first request to the finished file: `resume`, `verify`, `finish`."
     def resume(self) -> None:
         "Request what is missing until the part is complete."

@@ -18,7 +18,7 @@ import sys
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 
@@ -77,22 +77,15 @@ def _open_own(
     return None
 
 # %% ../../nbs/samples/part_file.ipynb #e1acc6ce
-class _PartFile:
-    "What has arrived of a file, kept beside its final place; a context manager."
+class _Part:
+    "What has arrived of a file, kept beside its final place."
     def __init__(self,
         file: Path,         # where the file goes
     ):
         self.path, self.tag = Path(f"{file}.part"), Path(f"{file}.part.tag")
-
-    def __enter__(self):
-        data = _open_own(self.path)
-        self.own = data is None
-        if data is None:
-            self.path = self.path.with_name(f".{self.path.name}-{secrets.token_hex(8)}")
-            data = open(self.path, "x+b", buffering=0)
-        self.data, self.note, self.renamed = data, None if self.own else _open_own(self.tag), False
-        self.version = self.noted()
-        return self
+        self.data: Any = None   # open files
+        self.note: Any = None
+        self.version = ""
 
     @property
     def size(self) -> int:
@@ -130,6 +123,19 @@ class _PartFile:
         "Store bytes."
         rest = memoryview(block)
         while rest: rest = rest[self.data.write(rest):]
+
+# %% ../../nbs/samples/part_file.ipynb #bec0480d
+class _PartFile(_Part):
+    "A part that is opened, and then named or kept or removed; a context manager."
+    def __enter__(self):
+        data = _open_own(self.path)
+        self.own = data is None
+        if data is None:
+            self.path = self.path.with_name(f".{self.path.name}-{secrets.token_hex(8)}")
+            data = open(self.path, "x+b", buffering=0)
+        self.data, self.note, self.renamed = data, None if self.own else _open_own(self.tag), False
+        self.version = self.noted()
+        return self
 
     def rename(self,
         file: Path,         # the final place
