@@ -13,15 +13,20 @@ import json
 import os
 import sqlite3
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import platformdirs
+
+from .database import _delete, _disconnect, _is_cache, _replace, _tell, _use
+from .errors import JobError
 
 # %% ../nbs/cache.ipynb #23536b25
 def _content_name(
@@ -63,117 +68,165 @@ def _usable_folder(
     wanted: str,        # folder
 ) -> Path:              # the same, or a temporary one
     "A folder that can be written to."
-    return Path(wanted) if _writable(Path(wanted)) else Path(_spare_folder().name)
+    if _writable(Path(wanted)): return Path(wanted)
+    try: return Path(_spare_folder().name)
+    except OSError:
+        raise JobError(f"Neither {wanted} nor a temporary folder can be written to; free some space, "
+                       "or set FISHLEARN_CACHE to another folder.") from None
 
 def cache_folder() -> Path:     # an existing folder
     "Where results are kept between runs."
     return _usable_folder(os.environ.get("FISHLEARN_CACHE") or platformdirs.user_cache_dir("fishlearn"))
 
 # %% ../nbs/cache.ipynb #1bcc758d
-_TABLES = """
-pragma page_size = 16384; pragma auto_vacuum = incremental; pragma synchronous = normal; pragma trusted_schema = off;
-create table if not exists names (
-    kind text, name text, content integer, bytes integer, used real, primary key (kind, name)
-) without rowid;
-create table if not exists contents (content integer primary key, value blob);
-"""
-_OPENED = threading.local()
-
 def _cache_file() -> Path:
     "The file that holds all entries."
-    return cache_folder() / "kept.sqlite"
+    return cache_folder() / "kept-2.sqlite"
 
-def _connect() -> sqlite3.Connection:
-    "The open cache; each thread of each process opens it once."
-    key = os.getpid(), str(_cache_file())
-    if getattr(_OPENED, "key", None) != key:
-        base = sqlite3.connect(key[1], timeout=30, isolation_level="IMMEDIATE")
-        base.executescript(_TABLES)
-        _OPENED.base, _OPENED.key = base, key
-    return _OPENED.base
-
-# %% ../nbs/cache.ipynb #749603d9
-def _with_cache(
-    work: Callable[[sqlite3.Connection], object],   # what to do with the open cache
-    otherwise,                                      # result if the cache cannot be used
-):                                                  # the result of `work`
-    "Work with the cache, in one transaction; never fail because of it."
-    try:
-        with _connect() as base: return work(base)
-    except sqlite3.Error as e:
-        if type(e) is sqlite3.DatabaseError: clear()
-        return otherwise
+@lru_cache
+def _remove_older(
+    folder: Path,       # of the cache
+) -> None:
+    "Delete the cache of an earlier version, whose entries have no checksums."
+    file = folder / "kept.sqlite"
+    with suppress(sqlite3.Error, OSError):
+        if not file.is_file(): return
+        base = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
+        try: tables = {name for name, in base.execute("select name from sqlite_master")}
+        finally: base.close()
+        if tables == {"names", "contents"}: _delete(file)
 
 def clear() -> None:
     "Delete everything in the cache."
-    with suppress(AttributeError, sqlite3.Error): _OPENED.base.close()
-    _OPENED.key = None
-    with suppress(OSError): _cache_file().unlink()
+    file = _cache_file()
+    _disconnect()
+    try: _delete(file) if _is_cache(file) else _replace(file, "is not a cache of fishlearn")
+    except OSError as e: raise JobError(f"The cache {file} cannot be deleted: {e.strerror or e}.") from None
 
 # %% ../nbs/cache.ipynb #f9463333
+def _checksum(
+    kind: str,          # kind of an entry
+    name: str,          # its name
+    value: bytes,       # its contents
+) -> int:               # CRC-32; of long contents, that of the sums of 257 columns of 8-byte words
+    "A checksum of an entry; contents under another name do not match it."
+    found, row = zlib.crc32(f"{kind}\0{name}\0{len(value)}".encode("utf-8", "surrogatepass")), 257 * 8
+    if len(value) < 16 * row: return zlib.crc32(value, found)
+    whole = len(value) // row * row
+    sums = np.frombuffer(value, "<u8", whole // 8).reshape(-1, 257).sum(0)
+    return zlib.crc32(value[whole:], zlib.crc32(sums, found))
+
+def _plain_text(
+    name: str,      # may hold bytes of a file name that are no text
+) -> str:           # text that SQLite takes
+    "A name as it is stored."
+    return name.encode("utf-8", "backslashreplace").decode()
+
 def _select(
     base: sqlite3.Connection,       # the open cache
     kind: str,                      # kind of the entries
     names: Iterable[str],           # their names
-    columns: str = "name, used",    # what is asked for
+    columns: str = "used",          # what is asked for
     source: str = "names",          # table that has it
-) -> list:                          # one row for each name that exists
+) -> Iterator[tuple]:               # name and columns of each entry that exists
     "Look up entries by name, 500 names per query."
-    names, rows = list(names), []
-    for i in range(0, len(names), 500):
-        some = names[i:i + 500]
+    asked = {_plain_text(name): name for name in names}
+    stored = list(asked)
+    for i in range(0, len(stored), 500):
+        some = stored[i:i + 500]
         marks = ",".join("?" * len(some))
-        ask = f"select {columns} from {source} where kind = ? and name in ({marks})"
-        rows += base.execute(ask, (kind, *some)).fetchall()
-    return rows
+        ask = f"select name, {columns} from {source} where kind = ? and name in ({marks})"
+        for name, *row in base.execute(ask, (kind, *some)): yield asked[name], *row
 
 def put_many(
     kind: str,                  # kind of the entries, such as "features"
     values: dict[str, bytes],   # contents by name
 ) -> None:
     "Store several entries, all of them or none."
+    new = values.keys() - _contained(kind, values)
+    rows = [(kind, _plain_text(n), len(values[n]), _checksum(kind, n, values[n]), values[n]) for n in new]
     def work(base):
-        base.execute("begin immediate")
-        existing = {name for name, _ in _select(base, kind, values)}
-        for name in values.keys() - existing:
-            content = base.execute("insert into contents (value) values (?)", (values[name],)).lastrowid
-            row = kind, name, content, len(values[name]), time.time()
-            base.execute("insert into names values (?, ?, ?, ?, ?)", row)
-    _with_cache(work, None)
+        there = {name for name, *_ in _select(base, kind, new)}
+        for (*row, value), name in zip(rows, new, strict=True):
+            if name in there: continue
+            content = base.execute("insert into contents (value) values (?)", (value,)).lastrowid
+            base.execute("insert into names (kind, name, bytes, checksum, content, used) values (?, ?, ?, ?, ?, ?)",
+                         (*row, content, time.time()))
+        found = list(_select(base, kind, new, "1", "names join contents using (content)"))
+        if len(found) < len(new): raise sqlite3.DatabaseError("entries that were stored are not found")
+    if not new: return
+    _remove_older(cache_folder())
+    _use(_cache_file(), work, write=True)
 
 # %% ../nbs/cache.ipynb #7c58a52b
-def _mark_used(
-    base: sqlite3.Connection,   # the open cache
-    kind: str,                  # kind of the entries
-    rows: list,                 # pairs of a name and the time of its last use
-    fresh: float = 3600,        # a use that is no older, in seconds, is not updated
-) -> None:
-    "Record that entries are used now."
-    now = time.time()
-    base.executemany("update names set used = ? where kind = ? and name = ?",
-                     [(now, kind, name) for name, used in rows if used < now - fresh])
+_USED = "coalesce(cast(used as real), 0)"
+_FRESH = 3600       # seconds for which an entry that was used is not marked again
 
+def _mark_used(
+    kind: str,          # kind of the entries
+    used: dict,         # when they were used before, by name
+) -> None:
+    "Record that entries are used now, if nobody has to wait for it."
+    now = time.time()
+    rows = [(now, kind, _plain_text(name)) for name, before in used.items() if before < now - _FRESH]
+    ask = "update names set used = ? where kind = ? and name = ?"
+    if rows: _use(_cache_file(), lambda base: base.executemany(ask, rows), write=True, optional=True)
+
+_DAMAGES: Counter = Counter()   # how often damaged entries were found, by file
+
+def _drop(
+    kind: str,          # kind of the entries
+    names: list,        # their names
+) -> None:
+    "Remove damaged entries, so that they are made anew; at the third time, everything."
+    _DAMAGES[_cache_file()] += 1
+    rows, where = [(kind, _plain_text(name)) for name in names], "where kind = ? and name = ?"
+    def work(base):
+        base.executemany(f"delete from contents where content in (select content from names {where})", rows)
+        base.executemany(f"delete from names {where}", rows)
+        if list(_select(base, kind, names)) or _DAMAGES[_cache_file()] > 2:
+            _DAMAGES[_cache_file()] = 0
+            raise sqlite3.DatabaseError("damage that comes again")
+    _use(_cache_file(), work, write=True, optional=True)
+    _tell(f"Entries of the cache {_cache_file()} are damaged; they are not used, and made anew when they are needed.")
+
+# %% ../nbs/cache.ipynb #09b7986e
 def _contained(
     kind: str,                  # kind of the entries
     names: Iterable[str],       # their names
 ) -> set:                       # the names that exist
     "Which entries exist; they count as used now."
-    def work(base):
-        rows = _select(base, kind, names)
-        _mark_used(base, kind, rows)
-        return {name for name, _ in rows}
-    return _with_cache(work, set())
+    used = _use(_cache_file(), lambda base: dict(_select(base, kind, names, _USED)), {})
+    _mark_used(kind, used)
+    return set(used)
+
+def _checked(
+    base: sqlite3.Connection,       # the open cache
+    kind: str,                      # kind of the entries
+    names: Iterable[str],           # their names
+) -> tuple[dict, dict, list]:       # contents by name, times of last use by name, names of damaged entries
+    "Load entries and compare them with their checksums."
+    rows = list(_select(base, kind, names, f"content, checksum, {_USED}"))
+    wanted, good, used = {content: (name, *row) for name, content, *row in rows}, {}, {}
+    contents = list(wanted)
+    for i in range(0, len(contents), 500):
+        some = contents[i:i + 500]
+        ask = f"select content, value from contents where content in ({','.join('?' * len(some))})"
+        for content, value in base.execute(ask, some):
+            name, checksum, before = wanted[content]
+            if not isinstance(value, bytes) or _checksum(kind, name, value) != checksum: continue
+            good[name], used[name] = value, before
+    return good, used, [name for name, *_ in rows if name not in good]
 
 def get_many(
     kind: str,                  # kind of the entries
     names: Iterable[str],       # their names
-) -> dict[str, bytes]:          # contents by name, of the entries that exist
+) -> dict[str, bytes]:          # contents by name, of the entries that exist, exactly as they were stored
     "Load several entries; they count as used now."
-    def work(base):
-        rows = _select(base, kind, names, "name, value, used", "names join contents using (content)")
-        _mark_used(base, kind, [(name, used) for name, _, used in rows])
-        return {name: value for name, value, _ in rows}
-    return _with_cache(work, {})
+    good, used, bad = _use(_cache_file(), lambda base: _checked(base, kind, names), ({}, {}, []))
+    _mark_used(kind, used)
+    if bad: _drop(kind, bad)
+    return good
 
 # %% ../nbs/cache.ipynb #b4350592
 def put(
@@ -205,16 +258,17 @@ def _drop_oldest(
     before: float,              # entries used since this time stay, in seconds since 1970
 ) -> int:                       # entries dropped
     "Drop the least recently used entries until the rest is within the limit."
-    over = base.execute("select coalesce(sum(bytes), 0) from names").fetchone()[0] - limit
+    over = base.execute("select total(bytes) from names").fetchone()[0] - limit
     if over <= 0: return 0
     gone: list[list] = []
-    ask = "select kind, name, content, bytes from names where used < ? order by used"
+    ask = "select kind, name, content, cast(bytes as integer) from names where used < ? order by used"
     for *row, size in base.execute(ask, (before,)):
         if over <= 0: break
         gone.append(row)
         over -= size
     base.executemany("delete from contents where content = ?", [(content,) for *_, content in gone])
     base.executemany("delete from names where kind = ? and name = ?", [row[:2] for row in gone])
+    base.execute("pragma incremental_vacuum").fetchall()
     return len(gone)
 
 def evict(
@@ -223,17 +277,20 @@ def evict(
 ) -> int:                       # entries dropped
     "Shrink the cache to its limit."
     size, before = cache_limit() if limit is None else limit, time.time() - spare
-    dropped = _with_cache(lambda base: _drop_oldest(base, size, before), 0)
-    if dropped: _with_cache(lambda base: base.execute("pragma incremental_vacuum").fetchall(), None)
-    return dropped
+    total = _use(_cache_file(), lambda base: base.execute("select total(bytes) from names").fetchone()[0], 0)
+    if total <= size: return 0
+    return _use(_cache_file(), lambda base: _drop_oldest(base, size, before), 0, write=True)
 
 # %% ../nbs/cache.ipynb #6ffafac8
 _SUMMARY = """
-select kind, count(*), sum(bytes) / 1e6, datetime(max(used), 'unixepoch', 'localtime')
+select kind, count(*), sum(bytes) / 1e6, datetime(max(cast(used as real)), 'unixepoch', 'localtime')
 from names group by kind order by 3 desc
 """
 
 def cache_table() -> pd.DataFrame:      # `kind`, `entries`, `MB`, `last_used`; largest first
     "What is in the cache."
-    rows = _with_cache(lambda base: base.execute(_SUMMARY).fetchall(), [])
+    rows = _use(_cache_file(), lambda base: base.execute(_SUMMARY).fetchall(), optional=True)
+    if rows is None:
+        raise JobError(f"The cache {_cache_file()} cannot be read now, perhaps because another program has locked it; "
+                       "try again later, or delete it with fishlearn cache --clear.")
     return pd.DataFrame(rows, columns=["kind", "entries", "MB", "last_used"])

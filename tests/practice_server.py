@@ -1,9 +1,10 @@
 "A web server on this computer that fails on request: the first part of an address says how."
 import re
+import socket
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CHUNK = 100_000
@@ -72,3 +73,27 @@ def practice_server(files):
     yield server
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def raw_server(answer):
+    "A server that sends what `answer(request, send)` sends, byte by byte; yields its address."
+    listening, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+    def serve(connection):
+        with connection, suppress(OSError):
+            request = b""
+            while b"\r\n\r\n" not in request:
+                if not (more := connection.recv(65536)): return
+                request += more
+            def send(data, pause=0.):
+                connection.sendall(data)
+                if over.wait(pause): raise OSError("the test is over")
+            answer(request, send)
+    def accept():
+        with suppress(OSError):
+            while True: threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    try: yield f"http://127.0.0.1:{listening.getsockname()[1]}/photos.bin"
+    finally:
+        over.set()
+        listening.close()

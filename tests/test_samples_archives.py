@@ -1,15 +1,19 @@
 "Archives made with bad intent, cut off or damaged write nothing, wherever the cut is."
+import gzip
 import io
 import os
 import shutil
+import struct
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fishlearn.errors import ArgumentError, JobError
+from fishlearn.errors import ArgumentError, FishlearnError, JobError
+from fishlearn.samples import archives
 from fishlearn.samples.archives import _is_inside, _list_members, _open_archive, unpack
 
 
@@ -88,7 +92,7 @@ def test_a_tar_is_refused_wherever_it_was_cut(folder):
     for size in range(512, 1536 + 3000, 128):
         Path("cut.tar").write_bytes(whole[:size])
         with pytest.raises((tarfile.TarError, zipfile.BadZipFile, EOFError)), _open_archive("cut.tar") as archive:
-            _list_members(archive)
+            list(_list_members(archive))
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
@@ -123,3 +127,172 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(folder):
     archive = shutil.make_archive("packed", "zip", ".", "set")
     with pytest.raises(JobError, match="cannot be written"):
         unpack(archive, "hello.txt/new")
+
+
+def refused(archive, why):
+    start = time.monotonic()
+    with pytest.raises(JobError, match=why): unpack(archive, "deep/new")
+    assert time.monotonic() - start < 5
+    assert nothing_written()
+
+
+def named_zip(*names):
+    "A zip whose members have any names."
+    with zipfile.ZipFile("bad.zip", "w") as z:
+        for i, name in enumerate(names):
+            info = zipfile.ZipInfo(f"name{i}")
+            if name: info.filename = name
+            z.writestr(info, "hello")
+            info.filename = name
+    return "bad.zip"
+
+
+def named_tar(*names, kind=tarfile.REGTYPE, **more):
+    "A tar whose members have any names."
+    with tarfile.open("bad.tar", "w", **more) as t:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.type = 5 * (kind == tarfile.REGTYPE), kind
+            t.addfile(info, io.BytesIO(b"hello"))
+    return "bad.tar"
+
+
+NAMES = [
+    ([""], "has no name"), (["."], "has no name"), (["cod/."], ""), (["cod/1.jpg", "cod/1.jpg"], "the name of another member"),
+    (["cod/1.jpg", "cod//./1.jpg"], "the name of another member"), (["Cod/1.jpg", "cod/1.JPG"], "differs only by case"),
+    (["\u00e9.jpg", "e\u0301.jpg"], "the name of another member"), (["cod", "cod/1.jpg"], "is below a file"),
+    (["cod/1.jpg", "cod"], "the name of another member"), (["//server/share/x"], "outside"), (["\\\\server\\share"], "outside"),
+    (["c:x"], "outside"), (["a/../../b"], "outside"), (["a\\..\\..\\b"], "outside")]
+
+
+@pytest.mark.parametrize("make", [named_zip, named_tar])
+@pytest.mark.parametrize("names, why", NAMES)
+def test_names_that_no_file_can_have_are_refused(folder, make, names, why):
+    if why: refused(make(*names), f"is not unpacked: .* in it .*{why}")
+    else: assert contents(unpack(make(*names), "new")) == ["cod"]
+
+
+def test_a_name_with_nul_and_control_characters_is_refused_and_shown_harmlessly(folder):
+    with pytest.raises(JobError) as error: unpack(named_zip("\x1b[2J\0.jpg"), "deep/new")
+    assert "\x1b" not in str(error.value)
+
+
+def test_folders_of_windows_are_folders(folder):
+    assert contents(unpack(named_zip("cod\\1.jpg", "eel\\1.jpg"), "new")) == ["cod/1.jpg", "eel/1.jpg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_modes_follow_the_umask(folder, kind):
+    os.chmod("set/cod/1.jpg", 0o600)
+    os.chmod("set/cod", 0o700)
+    archive, before = shutil.make_archive("packed", kind, ".", "set"), os.umask(0o027)
+    try: new = unpack(archive, "new")
+    finally: os.umask(before)
+    assert [(new / p).stat().st_mode & 0o777 for p in ("", "set/cod", "set/cod/1.jpg")] == [0o750, 0o750, 0o640]
+
+
+@pytest.mark.parametrize("kind", [tarfile.BLKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"?", tarfile.CONTTYPE])
+def test_devices_and_unknown_kinds_are_refused(folder, kind):
+    if kind == tarfile.CONTTYPE: assert contents(unpack(named_tar("x", kind=kind), "new")) == ["x"]
+    else: refused(named_tar("x", kind=kind), "is a link or a device")
+
+
+def patched(file, at, value):
+    changed = bytearray(Path(file).read_bytes())
+    changed[at:at + len(value)] = value
+    Path(file).write_bytes(changed)
+    return file
+
+
+def directory(file):
+    return Path(file).read_bytes().rindex(b"PK\1\2")
+
+
+def test_an_encrypted_zip_is_named(folder):
+    named_zip("1.jpg")
+    patched("bad.zip", 6, b"\1")
+    refused(patched("bad.zip", directory("bad.zip") + 8, b"\1"), "'1.jpg' in it is encrypted")
+
+
+def test_a_zip_that_needs_another_program_is_named(folder):
+    with zipfile.ZipFile("bad.zip", "w") as z: z.writestr("1.jpg", "hello")
+    patched("bad.zip", 8, b"\x61")
+    refused(patched("bad.zip", directory("bad.zip") + 10, b"\x61"), "in a way that Python cannot unpack")
+
+
+@pytest.mark.parametrize("size, why", [(10**12, "it needs|damaged"), (2**32 - 2, "it needs|damaged"), (3, "damaged"), (6, "damaged")])
+def test_a_zip_that_claims_another_size_is_refused(folder, size, why, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10**9}))
+    with zipfile.ZipFile("bad.zip", "w") as z: z.writestr("1.jpg", "hello")
+    refused(patched("bad.zip", directory("bad.zip") + 24, struct.pack("<I", min(size, 2**32 - 1))), why)
+
+
+def test_a_tar_that_claims_a_terabyte_is_refused_before_it_is_read(folder, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10**9}))
+    info = tarfile.TarInfo("1.jpg")
+    info.size = 10**12
+    with gzip.open("bad.tar.gz", "wb") as f: f.write(info.tobuf() + bytes(5000))
+    refused("bad.tar.gz", "it needs 1.00TB")
+
+
+@pytest.mark.parametrize("where", ["first", "pax"])
+def test_a_tar_with_a_negative_size_ends(folder, where):
+    named_tar("1.jpg", "2.jpg")
+    info = tarfile.TarInfo("bad")
+    if where == "first": buffer = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    else:
+        info.pax_headers = {"size": "-1024"}
+        buffer = bytearray(info.tobuf(tarfile.PAX_FORMAT))
+    if where == "first":
+        buffer[124:136] = b"\xff" * 10 + b"\xfc\x00"
+        buffer[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(buffer))[0]
+    Path("bad.tar").write_bytes(buffer + Path("bad.tar").read_bytes())
+    refused("bad.tar", "damaged|in it")
+
+
+def test_sparse_files_are_refused(folder):
+    named_tar("1.jpg", kind=tarfile.GNUTYPE_SPARSE)
+    refused("bad.tar", "is a sparse file")
+
+
+def test_headers_of_many_megabytes_and_endless_zeros_are_not_read(folder):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 10**9
+    with gzip.open("pax.tar.gz", "wb", 1) as f: f.write(info.tobuf() + bytes(10_000_000))
+    refused("pax.tar.gz", "damaged")
+    with gzip.open("zeros.tar.gz", "wb", 1) as f:
+        f.write(Path(named_tar("1.jpg")).read_bytes())
+        for _ in range(80): f.write(bytes(1_000_000))
+    refused("zeros.tar.gz", "damaged")
+
+
+@pytest.mark.parametrize("make", [named_zip, named_tar])
+def test_too_many_members_are_refused(folder, make, monkeypatch):
+    monkeypatch.setattr(archives, "_MAX_MEMBERS", 100)
+    refused(make(*(f"{i}.jpg" for i in range(150))), "it has 100 files and folders or more")
+
+
+def test_a_zip_with_a_million_members_is_refused_by_its_end(folder):
+    end = struct.pack("<4sQHHIIQQQQ4sIQI", b"PK\6\6", 44, 45, 45, 0, 0, 10**6, 10**6, 5 * 10**8, 0, b"PK\6\7", 0, 0, 1)
+    Path("bad.zip").write_bytes(end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
+    refused("bad.zip", "it has 1,000,000 files and folders or more|damaged")
+
+
+def test_the_target_may_not_be_a_link_to_nowhere(folder):
+    os.symlink("nowhere", "new")
+    with pytest.raises(ArgumentError, match="new exists already"): unpack(named_zip("1.jpg"), "new")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_whatever_bytes_change_an_archive_is_unpacked_or_refused(folder, kind):
+    random = np.random.default_rng(0)
+    whole = Path(shutil.make_archive("packed", kind, ".", "set")).read_bytes()
+    for i in range(150):
+        changed = bytearray(whole)
+        for at in random.integers(len(changed), size=random.integers(1, 8)): changed[at] = random.integers(256)
+        if i % 3 == 0: del changed[random.integers(len(changed)):]
+        Path("bad").write_bytes(changed)
+        try: shutil.rmtree(unpack("bad", "deep/new"))
+        except FishlearnError: pass
+        assert nothing_written()

@@ -2,13 +2,19 @@
 import hashlib
 import os
 import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from practice_server import practice_server
+from practice_server import practice_server, raw_server
 
-from fishlearn.errors import ArgumentError, JobError
+from fishlearn.errors import ArgumentError, FishlearnError, JobError
+from fishlearn.samples.connection import _is_address, _next_address
 from fishlearn.samples.downloads import fetch
 
 CONTENT = np.random.default_rng(0).bytes(350_000)
@@ -135,11 +141,247 @@ def test_a_place_that_cannot_be_written_is_one_sentence(server):
     Path("hello.txt").write_text("hello")
     with pytest.raises(JobError, match="photos.bin cannot be written"):
         fetch(server.at("good"), "hello.txt/photos.bin")
-    Path("photos.bin.part").mkdir()
-    with pytest.raises(JobError, match="photos.bin.part cannot be written"):
+    Path("photos.bin").mkdir()
+    with pytest.raises(JobError, match="photos.bin cannot be written"):
         fetch(server.at("good"), "photos.bin", checksum=CHECKSUM)
+    assert os.listdir("photos.bin") == []
 
 
 def test_what_is_no_address_is_refused():
     with pytest.raises(ArgumentError, match="'photos.bin' is no address"):
         fetch("photos.bin", "no.bin")
+
+
+def ok(*headers, body=b"", status=b"200 OK"):
+    return b"HTTP/1.1 " + status + b"\r\n" + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
+
+
+def chunks(*parts, end=b"0\r\n\r\n"):
+    return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in parts) + end
+
+
+CHUNKED = b"Transfer-Encoding: chunked"
+ANSWERS = [
+    (ok(b"Content-Length: 5", body=b"hello"), b"hello"),
+    (ok(b"Content-Length: 5, 5", body=b"hello"), b"hello"),
+    (ok(body=b"hello"), b"hello"),
+    (ok(CHUNKED, body=chunks(b"hel", b"lo")), b"hello"),
+    (ok(b"Content-Length: 5", body=b"hello and more"), b"hello"),
+    (ok(b"Content-Length: abc", body=b"hello"), "a length that is no number"),
+    (ok(b"Content-Length: -5", body=b"hello"), "a length that is no number"),
+    (ok(b"Content-Length: 5, 6", body=b"hello"), "does not speak HTTP properly"),
+    (ok(b"Content-Length: 5", b"Content-Length: 6", body=b"hello"), "does not speak HTTP properly"),
+    (ok(b"Content-Length: " + b"9" * 5000, body=b"hello"), "a length that is no number"),
+    (ok(b"Content-Length: 999999999999999", body=b"hello"), "it has 1.00PB, more than max_bytes=1000"),
+    (ok(b"Content-Length: 1001", body=bytes(1001)), "it has 1.00kB, more than max_bytes=1000"),
+    (ok(b"Content-Length: 9", body=b"hello"), "it broke off after 5.00B"),
+    (ok(body=bytes(5000)), "the server sends more than the limit"),
+    (ok(CHUNKED, body=chunks(bytes(999), b"ab")), "the server sends more than the limit"),
+    (ok(CHUNKED, b"Content-Length: 4", body=chunks(b"hel", b"lo")), "the server sends more than it announced"),
+    (ok(CHUNKED, body=chunks(b"hello", end=b"")), "it broke off after 5.00B"),
+    (ok(CHUNKED, body=chunks(b"hello", end=b"zz\r\n")), "it broke off after 5.00B"),
+    (ok(CHUNKED, body=b"-5\r\nhello\r\n0\r\n\r\n"), "it broke off after"),
+    (ok(b"Content-Encoding: gzip", b"Content-Length: 5", body=b"hello"), "sends it compressed"),
+    (ok(b"Content-Length: 0"), "it broke off after 0.00B"),
+    (ok(status=b"204 No Content"), "the server answers 204 No Content"),
+    (ok(status=b"304 Not Modified"), "the server answers 304 Not Modified"),
+    (ok(status=b"599 \x1b[2J\x1b[31mowned"), "the server answers 599;"),
+    (ok(status=b"404 \x1b[2J", body=b"\x1b[2J"), "the server answers 404 Not Found"),
+    (ok(b"Content-Range: bytes */0", status=b"416 No"), "does not resume"),
+    (ok(b"Content-Range: bytes */x", status=b"416 No"), "does not resume"),
+    (ok(status=b"416 No"), "does not resume"),
+    (ok(body=b"hello", status=b"206 Partial"), "does not resume"),
+    (ok(b"Content-Range: bytes 0-4/3", body=b"hello", status=b"206 Partial"), "does not resume"),
+    (ok(b"Content-Range: bytes 4-0/5", body=b"hello", status=b"206 Partial"), "does not resume"),
+    (ok(b"Content-Range: \x1b[2J", body=b"hello", status=b"206 Partial"), "does not resume"),
+    (ok(b"Content-Range: bytes 0-4/5", b"Content-Length: 9", body=b"hello", status=b"206 Partial"), "does not resume"),
+    (ok(b"Content-Range: bytes 0-4/5", body=b"hello", status=b"206 Partial"), b"hello"),
+    (ok(b"Content-Range: bytes 0-4/5", body=b"hello and more", status=b"206 Partial"), "more than it announced"),
+    (ok(*[b"X-%d: y" % i for i in range(5000)], body=b"hello"), "does not speak HTTP properly"),
+    (ok(b"X: " + b"y" * 200_000, body=b"hello"), "does not speak HTTP properly"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP properly"),
+    (b"\x16\x03\x01\x00\x05hello", "does not speak HTTP properly"),
+    (b"", "the server does not answer"),
+    (b"HTTP/1.1 200", "it broke off after 0.00B"),
+    (ok(b"Location: ftp://127.0.0.1/", status=b"302 Found"), "it redirects to what is no http or https address"),
+    (ok(b"Location: file:///etc/passwd", status=b"302 Found"), "it redirects to what is no http"),
+    (ok(b"Location: data:,hello", status=b"307 x"), "it redirects to what is no http"),
+    (ok(b"Location: http://[::1", status=b"308 x"), "it redirects to what is no http"),
+    (ok(b"Location: http://\x1b[2J/", status=b"301 x"), "it redirects to what is no http"),
+    (ok(b"Location: http://host:99999/", status=b"303 x"), "it redirects to what is no http"),
+    (ok(b"Location: /again", status=b"302 Found"), "it redirects more than ten times"),
+    (ok(status=b"302 Found"), "the server answers 302 Found"),
+    (ok(status=b"300 Choices"), "the server answers 300 Multiple Choices"),
+]
+
+
+@pytest.mark.parametrize("answer, result", ANSWERS)
+def test_every_answer_is_the_file_or_a_reason(tmp_path, monkeypatch, answer, result):
+    monkeypatch.chdir(tmp_path)
+    with raw_server(lambda request, send: send(answer)) as url:
+        if isinstance(result, bytes): assert fetch(url, "photos.bin", max_bytes=1000).read_bytes() == result
+        else:
+            with pytest.raises(JobError) as error: fetch(url, "photos.bin", max_bytes=1000, tries=1, timeout=5)
+            assert result in str(error.value) and "\x1b" not in str(error.value)
+            assert sum(f.stat().st_size for f in tmp_path.iterdir()) <= 1000
+            assert not Path("photos.bin").exists()
+
+
+@pytest.mark.parametrize("answer", [ok(body=bytes(99)), ok(CHUNKED, body=chunks(bytes(99)))])
+def test_a_body_longer_than_the_size_is_not_written(tmp_path, answer):
+    with raw_server(lambda request, send: send(answer)) as url:
+        with pytest.raises(JobError, match="the server sends more than it announced"):
+            fetch(url, tmp_path / "photos.bin", size=50, tries=1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_part_that_a_server_calls_complete_is_not_taken_for_an_empty_file(server):
+    leave_part("photos.bin", CONTENT[:1000])
+    def answer(request, send): send(ok(b"Content-Range: bytes */0", status=b"416 No"))
+    with raw_server(answer) as url, pytest.raises(JobError, match="does not resume"):
+        fetch(url, "photos.bin", checksum=CHECKSUM, tries=2)
+
+
+DRIPS = {
+    "body": (ok(b"Content-Length: 5000"), b"y"), "endless body": (ok(), b"y"), "chunks": (ok(CHUNKED), b"1\r\ny\r\n"),
+    "length of a chunk": (ok(CHUNKED), b"0"), "trailer": (ok(CHUNKED, body=b"0\r\n"), b"X: y\r\n"), "greeting": (b"", b"H"),
+    "header": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "redirect": (ok(b"Location: http://127.0.0.1:9/", b"Content-Length: 5000", status=b"302 Found"), b"y")}
+
+
+@pytest.mark.parametrize("where", DRIPS)
+def test_a_server_that_drips_is_given_up(tmp_path, where):
+    first, drip = DRIPS[where]
+    def answer(request, send):
+        send(first)
+        while True: send(drip, pause=.05)
+    start = time.monotonic()
+    with raw_server(answer) as url, pytest.raises(JobError) as error:
+        fetch(url, tmp_path / "photos.bin", timeout=.4, tries=2)
+    assert time.monotonic() - start < 4
+    if where in ("body", "endless body", "chunks"): assert "less than 1.00kB per second arrives" in str(error.value)
+
+
+@pytest.mark.parametrize("hello, why", [
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the secure connection fails"), (b"\x16\x03\x03\x40\x00", "could not be downloaded")])
+def test_what_does_not_speak_tls_is_a_reason_and_may_drip(tmp_path, hello, why):
+    def serve(listening):
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(hello)
+            for _ in range(200):
+                time.sleep(.05)
+                connection.sendall(b"y")
+    start = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=lambda: suppressed(serve, listening), daemon=True).start()
+        with pytest.raises(JobError, match=why):
+            fetch(f"https://127.0.0.1:{listening.getsockname()[1]}/", tmp_path / "photos.bin", timeout=.4, tries=2)
+    assert time.monotonic() - start < 4
+
+
+def suppressed(work, *args):
+    with suppress(OSError): work(*args)
+
+
+def test_a_slow_connection_that_moves_gets_its_file(tmp_path):
+    def answer(request, send):
+        send(ok(b"Content-Length: 3000"))
+        for _ in range(30): send(bytes(100), pause=.05)
+    with raw_server(answer) as url:
+        assert fetch(url, tmp_path / "photos.bin", timeout=.2, tries=1).stat().st_size == 3000
+
+
+def test_redirects_to_http_are_followed_and_never_back_from_https(server):
+    def answer(request, send): send(ok(b"Location: " + server.at("good").encode(), status=b"302 Found"))
+    with raw_server(answer) as url: assert is_whole(fetch(url, "photos.bin"))
+    with pytest.raises(Exception, match="from https to http"):
+        _next_address("https://example.org/1", "http://example.org/1")
+
+
+@pytest.mark.filterwarnings("error")
+def test_cookies_go_along_with_a_redirect_and_odd_ones_do_no_harm(tmp_path):
+    seen = []
+    def answer(request, send):
+        seen.append(b"Cookie: a=b" in request)
+        if b"/again" in request: return send(ok(body=b"hello"))
+        send(ok(b"Set-Cookie: a=b; Version; Max-Age=x", b"Set-Cookie: \xff;=", b"Location: /again", status=b"302 Found"))
+    with raw_server(answer) as url: assert fetch(url, tmp_path / "photos.bin").read_bytes() == b"hello"
+    assert seen == [False, True]
+
+
+def test_a_redirect_with_an_endless_page_is_followed_at_once(server):
+    def answer(request, send):
+        send(ok(b"Location: " + server.at("good").encode(), status=b"302 Found"))
+        while True: send(bytes(100_000))
+    with raw_server(answer) as url: assert is_whole(fetch(url, "photos.bin"))
+
+
+@pytest.mark.parametrize("url", [
+    "http://[::1", "http://", "http:///photos.bin", "http://host:port/", "http://host:99999/", "ftp://host/", "//host/",
+    "http://ho\x1bst/", "http://host/\r\nX: y", "http://host/\0", "", None, 5, b"http://host/"])
+def test_addresses_that_lead_nowhere_are_refused(tmp_path, url):
+    assert not _is_address(url)
+    with pytest.raises(ArgumentError, match="is no address"):
+        fetch(url, tmp_path / "no.bin")
+
+
+@pytest.mark.parametrize("url", [
+    "http://" + "a" * 64 + ".example/", "http://a..example/", "http://*.example/", "http://\udcff.example/", "http://%/", "http://:x@%/"])
+def test_hosts_that_cannot_exist_are_one_sentence(tmp_path, url):
+    with pytest.raises(FishlearnError): fetch(url, tmp_path / "no.bin", tries=1)
+
+
+def test_a_password_is_not_shown(server):
+    with pytest.raises(JobError) as error:
+        fetch(server.at("good", "gone.bin").replace("://", "://me:secret@"), "no.bin")
+    assert "secret" not in str(error.value)
+
+
+def victim(how):
+    Path("mine.jpg").write_bytes(b"my photo")
+    if how == "link": Path("photos.bin.part").symlink_to("mine.jpg")
+    if how == "hard link": os.link("mine.jpg", "photos.bin.part")
+    if how == "tag": Path("photos.bin.part.tag").symlink_to("mine.jpg")
+    if how == "dangling": Path("photos.bin.part").symlink_to("made.jpg")
+    if how == "folder": Path("photos.bin.part").mkdir()
+    if how == "pipe": os.mkfifo("photos.bin.part")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+@pytest.mark.parametrize("how", ["link", "hard link", "tag", "dangling", "folder", "pipe"])
+def test_a_part_that_is_not_ours_is_left_alone(server, how):
+    victim(how)
+    before = sorted(os.listdir())
+    assert is_whole(fetch(server.at("breaks"), "photos.bin"))
+    assert Path("mine.jpg").read_bytes() == b"my photo" and not Path("made.jpg").exists()
+    assert sorted(os.listdir()) == sorted({*before, "photos.bin"})
+
+
+TWICE = "import sys; from fishlearn.samples.downloads import fetch; fetch(sys.argv[1], 'photos.bin')"
+
+
+def test_two_processes_that_download_one_file_do_not_mix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    def answer(request, send):
+        send(ok(b"Content-Length: 300000", b'ETag: "1"'))
+        for i in range(30): send(CONTENT[10_000 * i:10_000 * (i + 1)], pause=.02)
+    with raw_server(answer) as url:
+        both = [subprocess.Popen([sys.executable, "-c", TWICE, url]) for _ in range(3)]
+        assert [p.wait() for p in both] == [0, 0, 0]
+    assert Path("photos.bin").read_bytes() == CONTENT[:300_000]
+    assert os.listdir() == ["photos.bin"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_the_mode_follows_the_umask(server):
+    before = os.umask(0o027)
+    try: assert fetch(server.at("good"), "photos.bin").stat().st_mode & 0o777 == 0o640
+    finally: os.umask(before)
+
+
+def test_a_checksum_of_another_kind_is_refused_before_anything_is_asked(server):
+    with pytest.raises(ArgumentError, match="There is no checksum 'crc32'"):
+        fetch(server.at("good"), "photos.bin", checksum="crc32:0")
+    assert server.requests == []

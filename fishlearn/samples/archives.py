@@ -8,14 +8,19 @@ Docs: https://fishlearn.github.io/fishlearn/samples/archives.html.md"""
 __all__ = ['unpack']
 
 # %% ../../nbs/samples/archives.ipynb #4f24352b
+import errno
 import gzip
 import lzma
+import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -31,7 +36,7 @@ def _is_inside(
 ) -> bool:
     "Whether a name stays in the folder it is unpacked to, on every system."
     path = PureWindowsPath(name)
-    return not path.anchor and ".." not in path.parts
+    return not path.anchor and ".." not in path.parts and not (os.name == "nt" and ":" in name)
 
 # %% ../../nbs/samples/archives.ipynb #93ffb169
 class _Strict(tarfile.TarInfo):
@@ -44,51 +49,114 @@ class _Strict(tarfile.TarInfo):
             if tarfile_.offset == 0 or isinstance(e, tarfile.EOFHeaderError): raise
             raise EOFError from None
 
+    def _block(self, count):
+        if count < 0: raise tarfile.InvalidHeaderError("negative size")
+        return super()._block(count)  # type: ignore[misc]
+
+    def _proc_member(self, tarfile_):
+        if self.type in b"LKxgX" and self.size > 1 << 20:
+            raise tarfile.InvalidHeaderError("a header of many megabytes")
+        return super()._proc_member(tarfile_)  # type: ignore[misc]
+
 def _open_archive(
     archive,        # file
 ) -> tarfile.TarFile | zipfile.ZipFile:
     "Open a tar, compressed or not, or a zip."
     try: return tarfile.open(archive, tarinfo=_Strict)
-    except tarfile.ReadError: return zipfile.ZipFile(archive)
+    except tarfile.ReadError: pass
+    with open(archive, "rb") as f: end = zipfile._EndRecData(f)  # type: ignore[attr-defined]
+    if end and max(end[4], end[5] / 500) >= _MAX_MEMBERS: raise _TooMany
+    return zipfile.ZipFile(archive)
 
 # %% ../../nbs/samples/archives.ipynb #64c3b037
+_MAX_MEMBERS = 1_000_000
+
+class _TooMany(Exception):
+    "An archive has more members than can be right."
+
 class _Member(NamedTuple):
     "A file or folder in an archive."
-    entry: tarfile.TarInfo | zipfile.ZipInfo    # as the archive lists it
+    entry: Any                                  # `TarInfo` or `ZipInfo`, as the archive lists it
     name: str                                   # path in the archive
     size: int                                   # bytes when unpacked
-    plain: bool                                 # a plain file or folder, no link and no device
+    folder: bool                                # is it a folder?
+    fault: str = ""                             # why it is not unpacked
+
+def _zip_member(
+    entry: zipfile.ZipInfo,     # as the archive lists it
+) -> _Member:
+    "A member of a zip."
+    fault, name = "", entry.orig_filename
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR): fault = "is a link or a device"
+    elif entry.flag_bits & 1: fault = "is encrypted"
+    return _Member(entry, name, entry.file_size, name.endswith(("/", "\\")), fault)
 
 def _list_members(
     archive: tarfile.TarFile | zipfile.ZipFile,     # open
-) -> list:                                          # of `_Member`
+) -> Iterator[_Member]:
     "List what is in an archive, and read it to its end."
     if isinstance(archive, zipfile.ZipFile):
-        plain = lambda m: not stat.S_ISLNK(m.external_attr >> 16)
-        return [_Member(m, m.filename, m.file_size, plain(m)) for m in archive.infolist()]
-    members = archive.getmembers()
-    while archive.fileobj.read(1 << 20): pass  # type: ignore[union-attr]
-    return [_Member(m, m.name, m.size, m.isfile() or m.isdir()) for m in members]
+        yield from map(_zip_member, archive.infolist())
+        return
+    for m in archive:
+        fault = "is a link or a device" if not (m.isfile() or m.isdir()) else "is a sparse file" if m.issparse() else ""
+        yield _Member(m, m.name, m.size, m.isdir(), fault)
+    for _ in range(64):
+        if not archive.fileobj.read(1 << 20): return  # type: ignore[union-attr]
+    raise EOFError("there is more behind the end")
 
 # %% ../../nbs/samples/archives.ipynb #3fc6d867
+def _member_fault(
+    m: _Member,     # of an archive
+    seen: dict,     # whether it is a folder, by name of the members before; grows
+) -> str:           # why the member is not unpacked; empty if it is
+    "Refuse a member that is unsafe."
+    if m.fault: return m.fault
+    if not _is_inside(m.name): return "would be written outside of the folder"
+    parts = [unicodedata.normalize("NFC", part).casefold() for part in PureWindowsPath(m.name).parts]
+    if "\0" in m.name or not (parts or m.folder): return "has no name that a file can have"
+    *above, whole = ("/".join(parts[:i + 1]) for i in range(len(parts))) if parts else [""]
+    if any(not seen.setdefault(folder, True) for folder in above): return "is below a file"
+    if m.folder: return "" if seen.setdefault(whole, True) else "is a file and a folder"
+    if whole in seen: return "has the name of another member, or one that differs only by case"
+    seen[whole] = False
+    return ""
+
 def _check_members(
-    members: list,      # from `_list_members`
+    members,            # from `_list_members`
     archive: Path,      # the archive, for the message
     dest: Path,         # folder it is to become
-) -> None:
+) -> list:              # of `_Member`
     "Refuse an archive that is unsafe or too large for the disk, before anything is written."
-    unsafe = [m.name for m in members if not m.plain or not _is_inside(m.name)]
-    if unsafe:
-        raise JobError(f"{archive} is not unpacked: {unsafe[0]!r} in it is a link, or would be written "
-                       f"outside of {dest}; get the archive from its makers.")
-    needs, free = sum(m.size for m in members), shutil.disk_usage(dest.parent).free
-    if needs > free:
-        raise JobError(f"{archive} is not unpacked: it needs {tqdm.format_sizeof(needs, 'B')}, "
-                       f"the disk has {tqdm.format_sizeof(free, 'B')} left.")
+    found, needs, free = [], 0, shutil.disk_usage(dest.parent).free
+    seen: dict = {}
+    for m in members:
+        found.append(m)
+        needs += m.size
+        if fault := _member_fault(m, seen):
+            raise JobError(f"{archive} is not unpacked: {m.name!r} in it {fault}; get the archive from its makers.")
+        if needs > free:
+            raise JobError(f"{archive} is not unpacked: it needs {tqdm.format_sizeof(needs, 'B')}, "
+                           f"the disk has {tqdm.format_sizeof(free, 'B')} left.")
+        if len(found) >= _MAX_MEMBERS: raise _TooMany
+    return found
 
 # %% ../../nbs/samples/archives.ipynb #decd6abd
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
-            NotImplementedError, RuntimeError)
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, struct.error, EOFError,
+            RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, MemoryError)
+
+def _write_member(
+    archive: Any,       # open
+    m: _Member,         # of it, checked
+    fresh: Path,        # folder to write to
+) -> None:
+    "Unpack a file or folder."
+    target = fresh.joinpath(*PureWindowsPath(m.name).parts)
+    (target if m.folder else target.parent).mkdir(parents=True, exist_ok=True)
+    if m.folder: return
+    source = archive.open(m.entry) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(m.entry)
+    with source, open(target, "xb") as f: shutil.copyfileobj(source, f, 1 << 20)
+    if target.stat().st_size != m.size: raise EOFError
 
 def _write_members(
     archive: Path,      # zip or tar
@@ -96,13 +164,22 @@ def _write_members(
     fresh: Path,        # empty folder to write to
 ) -> None:
     "Check an archive, then unpack it."
-    with _open_archive(archive) as opened:
-        members = _list_members(opened)
-        _check_members(members, archive, dest)
-        options: dict[str, Any] = {}
-        if isinstance(opened, tarfile.TarFile) and hasattr(tarfile, "data_filter"): options["filter"] = "data"
-        for m in progress_bar(members, archive.name): opened.extract(m.entry, fresh, **options)
+    try:
+        with _open_archive(archive) as opened:
+            members = _check_members(_list_members(opened), archive, dest)
+            for m in progress_bar(members, archive.name): _write_member(opened, m, fresh)
+    except _TooMany:
+        raise JobError(f"{archive} is not unpacked: it has {_MAX_MEMBERS:,} files and folders or more; "
+                       "unpack it with another program.") from None
+    except NotImplementedError:
+        raise JobError(f"{archive} is packed in a way that Python cannot unpack; "
+                       "unpack it with another program.") from None
+    except (*_DAMAGED, OSError) as e:
+        if isinstance(e, OSError) and not isinstance(e, _DAMAGED) and e.errno != errno.EINVAL: raise
+        raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); "
+                       "delete it and download it again.") from None
 
+# %% ../../nbs/samples/archives.ipynb #cece3f6f
 def unpack(
     archive,                # zip or tar, compressed or not
     dest,                   # folder it becomes; must not exist
@@ -111,7 +188,7 @@ def unpack(
     "Unpack an archive safely, all or nothing."
     archive, dest = Path(archive), Path(dest)
     if not archive.is_file(): raise ArgumentError(f"There is no file {archive}.")
-    if dest.exists(): raise ArgumentError(f"{dest} exists already; choose another folder.")
+    if os.path.lexists(dest): raise ArgumentError(f"{dest} exists already; choose another folder.")
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as spare:
@@ -121,8 +198,5 @@ def unpack(
             inside = list(fresh.iterdir())
             wrapped = unwrap and len(inside) == 1 and inside[0].is_dir()
             (inside[0] if wrapped else fresh).rename(dest)
-    except _DAMAGED as e:
-        raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); "
-                       "delete it and download it again.") from None
     except OSError as e: raise _write_error(dest, e) from None
     return dest

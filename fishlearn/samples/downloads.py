@@ -8,32 +8,36 @@ Docs: https://fishlearn.github.io/fishlearn/samples/downloads.html.md"""
 __all__ = ['fetch']
 
 # %% ../../nbs/samples/downloads.ipynb #87b9cf4d
-import os
+import re
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
-from urllib3 import Retry
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
-from ..errors import ArgumentError, JobError
+from ..errors import ArgumentError, JobError, _check_option
 from ..files import _write_error
-from ..messages import logger
-from .part_file import _Answer, _is_right, _PartFile, _read_answer
+from ..messages import logger, progress_bar
+from fishlearn.samples.connection import (
+    _ask,
+    _Clock,
+    _Failure,
+    _is_address,
+    _Session,
+    _shown_address,
+    _status_text,
+)
+from .part_file import _CHECKSUMS, _Answer, _is_right, _PartFile, _read_answer
 
 # %% ../../nbs/samples/downloads.ipynb #39f15317
-class _Retry(Retry):
-    "Repeat a request; wait as long as the server asks, but no more than a minute."
-    def get_retry_after(self, response):
-        "Seconds the server asks to wait, or None."
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, 60)
+class _DownloadError(JobError):
+    "A download that failed, and the reason in a few words."
+    why = ""
 
 @dataclass
 class _Request:
@@ -44,26 +48,36 @@ class _Request:
     checksum: Any = None            # as for `_is_right`
     timeout: float = 30             # seconds without a byte
     tries: int = 5                  # failures in a row before giving up
-    announced: bool = field(default=False, init=False)
+    max_bytes: int = 10**10         # bytes at most, where no size is given
+    min_speed: float = 1000         # bytes per second, on average
+    seconds: float = float("inf")   # for everything
+    silent: bool = False            # no messages and no bar?
 
-    def __post_init__(self): self.part = _PartFile(self.file)
+    def __post_init__(self):
+        self.part = _PartFile(self.file)
+        self.announced = self.silent
+        self.clock = _Clock(self.timeout * (self.tries + 1), self.min_speed, self.seconds)
 
     def failed(self,
         why: str,   # what went wrong
-    ) -> JobError:
+    ) -> _DownloadError:
         "The error of a download that failed."
-        return JobError(f"{self.url} could not be downloaded: {why}; try again later, "
-                        f"or download it yourself and save it as {self.file}.")
+        error = _DownloadError(f"{_shown_address(self.url)} could not be downloaded: {why}; try again later, "
+                               f"or download it yourself and save it as {self.file}.")
+        error.why = why
+        return error
 
     def ask(self,
-        session: requests.Session,  # to send the request
+        session: _Session,  # to send the request
     ) -> requests.Response:
         "Ask for the missing bytes; the body of the answer is not read yet."
-        retry = _Retry(self.tries - 1, connect=self.tries - 1 if self.part.size else 0, backoff_factor=1,
-                       status_forcelist={408, 429, *range(500, 600)}, raise_on_status=False)
-        for scheme in ("http://", "https://"): session.mount(scheme, HTTPAdapter(max_retries=retry))
         headers = {"Accept-Encoding": "identity"} | self.part.headers()
-        return session.get(self.url, headers=headers, stream=True, timeout=self.timeout)
+        r = _ask(session, self.url, headers, self.timeout)
+        if r.status_code in (408, 429) or 500 <= r.status_code < 600:
+            asked = re.fullmatch("[0-9]{1,9}", r.headers.get("Retry-After", "").strip())
+            raise _Failure(_status_text(r.status_code), again=True, wait=min(int(asked[0]), 60) if asked else 0)
+        if r.status_code not in (200, 206, 416): raise _Failure(_status_text(r.status_code))
+        return r
 
 # %% ../../nbs/samples/downloads.ipynb #311573ed
 class _CheckedRequest(_Request):
@@ -73,78 +87,107 @@ class _CheckedRequest(_Request):
         answer: _Answer,        # what it contains
     ) -> None:
         "Refuse an answer that is not the file, or that does not fit on the disk."
-        if not r.ok: raise self.failed(f"the server answers {r.status_code} {r.reason}")
         if "text/html" in r.headers.get("Content-Type", "") and not self.file.suffix.startswith(".htm"):
-            raise self.failed("the server sends a web page instead")
-        if self.size and answer.total and self.size != answer.total:
-            raise self.failed(f"the server has a file of {answer.total} bytes, not {self.size}")
+            raise _Failure("the server sends a web page instead")
+        packed = r.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
+        known = self.size is not None or self.checksum is not None or self.file.suffix in (".gz", ".tgz")
+        if packed and not known: raise _Failure("the server sends it compressed, although it was asked not to")
+        if None not in (self.size, answer.total) and self.size != answer.total:
+            raise _Failure(f"the server has a file of {answer.total} bytes, not {self.size}")
+        if self.size is None and (much := answer.total or answer.end or 0) > self.max_bytes:
+            raise _Failure(f"it has {tqdm.format_sizeof(much, 'B')}, more than max_bytes={self.max_bytes}")
         missing = (answer.total or self.size or 0) - (answer.start or 0)
         if missing > (free := shutil.disk_usage(self.file.parent).free):
-            raise self.failed(f"it needs {tqdm.format_sizeof(missing, 'B')}, "
-                              f"the disk has {tqdm.format_sizeof(free, 'B')} left")
-
-    def no_answer(self,
-        e: requests.RequestException,   # from `ask`
-    ) -> JobError:
-        "The error for a request without an answer."
-        reason = getattr(e.args[0], "reason", e.args[0]) if e.args else None
-        if not isinstance(e, (requests.ConnectionError, requests.Timeout)):
-            return self.failed(f"the address does not work ({type(e).__name__})")
-        if have := self.part.size:
-            return self.failed(f"the connection is gone after {tqdm.format_sizeof(have, 'B')}")
-        if isinstance(reason, (ProtocolError, ReadTimeoutError)): return self.failed("the server does not answer")
-        return self.failed(f"there is no connection ({type(e).__name__})")
+            raise _Failure(f"it needs {tqdm.format_sizeof(missing, 'B')}, "
+                           f"the disk has {tqdm.format_sizeof(free, 'B')} left")
 
 # %% ../../nbs/samples/downloads.ipynb #cef6ab83
 class _SingleRequest(_CheckedRequest):
-    "One request, and what arrives."
-    def announce(self,
+    "One request, and what arrives, block by block."
+    def limit(self,
         answer: _Answer,    # what the server sends
-    ) -> None:
-        "Report once how much is downloaded."
-        total = answer.total or self.size
-        missing = tqdm.format_sizeof(total - (answer.start or 0), "B") if total else "a file"
-        if not self.announced: logger.info(f"downloading {missing} to {self.file}")
-        self.announced = True
+    ) -> int:               # bytes
+        "How long the part may become."
+        known = [n for n in (answer.end, answer.total, self.size) if n is not None]
+        return min(known) if known else self.max_bytes
 
+    def read(self,
+        r: requests.Response,   # answer of the server
+        limit: int,             # bytes the part may have
+    ) -> bytes:                 # some bytes; none at the end
+        "Wait for some bytes; refuse more than were announced."
+        try: block = r.raw.read1(1 << 16, decode_content=False) or b""
+        except (HTTPError, HTTPException, OSError, ValueError):
+            if self.part.size == limit: return b""
+            size = tqdm.format_sizeof(self.part.size, "B")
+            raise _Failure(f"it broke off after {size}", again=True) from None
+        if self.part.size + len(block) <= limit: return block
+        self.part.start()
+        raise _Failure(f"the server sends more than {'the limit' if limit == self.max_bytes else 'it announced'}")
+
+# %% ../../nbs/samples/downloads.ipynb #2f662a86
+class _WholeRequest(_SingleRequest):
+    "One request, stored."
     def store(self,
         r: requests.Response,   # answer of the server
         answer: _Answer,        # what it contains
-    ) -> bool:
-        "Store what arrives; return whether the part is complete."
-        try: self.part.append(r, answer)
-        except HTTPError: return False
-        except OSError as e: raise _write_error(self.part.path, e) from None
-        return self.part.size >= (answer.total or self.size or 1)
+    ) -> None:
+        "Store what arrives."
+        etag = r.headers.get("ETag", "W/")
+        self.part.start(answer.start, r.headers.get("Last-Modified", "") if etag.startswith("W/") else etag)
+        options = dict(initial=answer.start, unit="B", unit_scale=True) | (dict(disable=True) if self.silent else {})
+        with progress_bar(description=self.file.name, total=answer.total or self.size, **options) as bar:
+            while block := self.read(r, self.limit(answer)):
+                self.part.write(block)
+                self.clock.count(len(block))
+                bar.update(len(block))
+                if self.clock.left <= 0: raise _Failure("time is up", again=True)
 
-    def pull(self) -> str:
-        "Send one request and store what arrives; return what went wrong, or nothing if all is there."
-        with requests.Session() as session:
-            try: r = self.ask(session)
-            except requests.RequestException as e: raise self.no_answer(e) from None
-            answer = _read_answer(r, self.part.size)
+    def pull(self) -> None:
+        "Send one request and store what arrives; a `_Failure` says what went wrong."
+        with _Session(self.clock) as session:
+            r = self.ask(session)
+            have, answer = self.part.size, _read_answer(r, self.part.size)
             if answer.start is None:
-                self.part.path.unlink(missing_ok=True)
-                return "the server does not resume where it broke off"
-            if r.status_code == 416: return ""
+                self.part.start()
+                raise _Failure("the server does not resume where it broke off", again=have > 0)
+            if r.status_code == 416: return
             self.accept(r, answer)
-            self.announce(answer)
-            complete = self.store(r, answer)
-        return "" if complete else f"it broke off after {tqdm.format_sizeof(self.part.size, 'B')}"
+            total = answer.total or self.size
+            missing = tqdm.format_sizeof(total - answer.start, "B") if total else "a file"
+            if not self.announced: logger.info(f"downloading {missing} to {self.file}")
+            self.announced = True
+            self.store(r, answer)
+        if self.part.size < (total or 1) or not total and self.clock.left <= 0:
+            raise _Failure(f"it broke off after {tqdm.format_sizeof(self.part.size, 'B')}", again=True)
 
 # %% ../../nbs/samples/downloads.ipynb #4ddcfed4
-class _Download(_SingleRequest):
+class _Download(_WholeRequest):
     "A download from the first request to the finished file: `resume`, `verify`, `finish`."
     def resume(self) -> None:
         "Request what is missing until the part is complete."
-        why, fails, most = "", 0, self.part.size
-        while fails < self.tries:
-            unknown = not self.part.tag.exists() and self.size is None and self.checksum is None
-            if unknown: self.part.path.unlink(missing_ok=True)
-            time.sleep(max(0, fails - 1) ** 2)
-            if not (why := self.pull()): return
+        fails, most = 0, self.part.size
+        while True:
+            if not self.part.version and self.size is None and self.checksum is None: self.part.start()
+            try: return self.pull()
+            except _Failure as e: failure = e
             fails, most = (0, self.part.size) if self.part.size > most else (fails + 1, most)
-        raise self.failed(why)
+            if self.clock.left <= 0: raise self.failed(self.too_slow() or failure.why)
+            if fails >= self.tries or not (failure.again or self.is_gone(failure)): break
+            if fails: self.clock.sleep(max(failure.wait, (fails - 1) ** 2))
+        raise self.failed(self.is_gone(failure) or failure.why)
+
+    def is_gone(self,
+        failure: _Failure,  # the last one
+    ) -> str:               # the reason, or "" if that is not what happened
+        "Whether a connection was there before, and is not any more."
+        if not failure.why.startswith("there is no connection") or not self.part.size: return ""
+        return f"the connection is gone after {tqdm.format_sizeof(self.part.size, 'B')}"
+
+    def too_slow(self) -> str:  # empty if nothing has arrived
+        "Why the time is up."
+        if time.monotonic() >= self.clock.end: return f"it is not complete after {self.seconds:g} seconds"
+        return f"less than {tqdm.format_sizeof(self.min_speed, 'B')} per second arrives" if self.part.size else ""
 
     def verify(self) -> None:
         "Refuse a file that is not the one that was published, and remove it."
@@ -154,9 +197,17 @@ class _Download(_SingleRequest):
 
     def finish(self) -> Path:
         "Give the file its name."
-        os.replace(self.part.path, self.file)
-        self.part.clear()
+        self.part.rename(self.file)
         return self.file
+
+    def run(self) -> Path:      # the file
+        "Download the file."
+        try:
+            with self.part:
+                self.resume()
+                self.verify()
+                return self.finish()
+        except OSError as e: raise _write_error(self.file, e) from None
 
 # %% ../../nbs/samples/downloads.ipynb #7fa2c6fe
 def fetch(
@@ -166,15 +217,15 @@ def fetch(
     checksum=None,              # `"sha256:…"`, `"md5:…"`, or a function of the file that returns whether it is right
     timeout: float = 30,        # seconds without a byte before a request counts as failed
     tries: int = 5,             # failures in a row, without getting any further, before giving up
+    max_bytes: int = 10**10,    # bytes at most, where no `size` is given
+    min_speed: float = 1000,    # bytes per second; given up if less arrives for `timeout * (tries + 1)` seconds
 ) -> Path:                      # the file, complete and checked
     "Download a file once; resume where an earlier download broke off."
     file = Path(file)
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ArgumentError(f"{url!r} is no address; write one that begins with https://.")
-    if file.is_file() and _is_right(file, size, checksum): return file
-    try: file.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_address(url): raise ArgumentError(f"{url!r} is no address; write one that begins with https://.")
+    if isinstance(checksum, str): _check_option(checksum.partition(":")[0], _CHECKSUMS, "checksum")
+    try:
+        if file.is_file() and _is_right(file, size, checksum): return file
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise _write_error(file, e) from None
-    download = _Download(url, file, size, checksum, timeout, tries)
-    download.resume()
-    download.verify()
-    return download.finish()
+    return _Download(url, file, size, checksum, timeout, tries, max_bytes, min_speed).run()

@@ -8,17 +8,26 @@ Docs: https://fishlearn.github.io/fishlearn/samples/part_file.html.md"""
 __all__ = []
 
 # %% ../../nbs/samples/part_file.ipynb #0a688afc
+import errno
 import hashlib
+import os
 import re
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 
 from ..errors import _check_option
-from ..messages import progress_bar
+from .connection import _Failure
 
 # %% ../../nbs/samples/part_file.ipynb #bcc66768
+_CHECKSUMS = "sha256", "md5", "sha1", "sha512"
+
 def _is_right(
     file,                       # a file that exists
     size: int | None = None,    # bytes it should have
@@ -28,64 +37,154 @@ def _is_right(
     if size is not None and Path(file).stat().st_size != size: return False
     if checksum is None or callable(checksum): return checksum is None or bool(checksum(file))
     kind, _, value = checksum.partition(":")
-    kind = _check_option(kind, ("sha256", "md5", "sha1", "sha512"), "checksum")
+    kind = _check_option(kind, _CHECKSUMS, "checksum")
     digest = hashlib.new(kind, usedforsecurity=False)
     with open(file, "rb") as f:
         for block in iter(lambda: f.read(1 << 20), b""): digest.update(block)
     return digest.hexdigest() == value.strip().lower()
 
 # %% ../../nbs/samples/part_file.ipynb #43dbdd2f
-class _Answer(NamedTuple):
-    "Which part of a file an answer of the server contains."
-    start: int | None   # first byte that it sends; None if the part is of no use
-    total: int | None   # bytes of the whole file, if it says so
+_FLAGS = os.O_RDWR | os.O_CREAT | sum(getattr(os, f"O_{f}", 0) for f in ("NOFOLLOW", "NONBLOCK", "CLOEXEC", "BINARY"))
+
+def _lock(
+    file: FileIO,   # open
+) -> bool:          # False if another process has it
+    "Lock a file until it is closed, where the system can."
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+            os.lseek(file.fileno(), 1 << 40, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e: return e.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+def _open_own(
+    path: Path,             # need not exist
+) -> FileIO | None:         # open and locked; None if it is a link, of another user, or in use
+    "Open a file for this process alone, without following a link."
+    try: file = open(path, "r+b", buffering=0, opener=lambda p, _: os.open(p, _FLAGS, 0o666))
+    except OSError:
+        if os.path.lexists(path): return None
+        raise
+    info, user = os.fstat(file.fileno()), getattr(os, "geteuid", lambda: 0)()
+    if stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and info.st_uid == user and _lock(file):
+        with suppress(OSError):
+            if os.path.samestat(info, os.lstat(path)): return file
+    file.close()
+    return None
 
 # %% ../../nbs/samples/part_file.ipynb #e1acc6ce
-class _PartFile:
+class _Part:
     "What has arrived of a file, kept beside its final place."
     def __init__(self,
         file: Path,         # where the file goes
     ):
         self.path, self.tag = Path(f"{file}.part"), Path(f"{file}.part.tag")
+        self.data: Any = None   # open files
+        self.note: Any = None
+        self.version = ""
 
     @property
     def size(self) -> int:
         "Bytes that have arrived."
-        return self.path.stat().st_size if self.path.exists() else 0
+        return os.fstat(self.data.fileno()).st_size
+
+    def noted(self) -> str:
+        "The version of what has arrived, as the server named it; empty if it did not."
+        if self.note is None: return ""
+        self.note.seek(0)
+        found = self.note.read(1000).decode("latin-1")
+        return found if re.fullmatch(r"[ -~]{1,500}", found) else ""
 
     def headers(self) -> dict:
         "Ask for the missing bytes of the same version."
         if not (size := self.size): return {}
-        version = {"If-Range": self.tag.read_text("latin-1")} if self.tag.exists() else {}
-        return {"Range": f"bytes={size}-"} | version
+        return {"Range": f"bytes={size}-"} | ({"If-Range": self.version} if self.version else {})
 
-    def append(self,
-        r: requests.Response,   # answer, its body not read yet
-        answer: _Answer,        # what it contains
+    def start(self,
+        at: int = 0,        # byte to go on from
+        version: str = "",  # as the server names it
     ) -> None:
-        "Store the bytes of an answer as they were sent, and the version of the file."
-        etag = r.headers.get("ETag", "W/")
-        version = r.headers.get("Last-Modified") if etag.startswith("W/") else etag
-        if version: self.tag.write_text(version, "latin-1")
-        else: self.tag.unlink(missing_ok=True)
-        options = dict(initial=answer.start, unit="B", unit_scale=True)
-        with open(self.path, "ab" if answer.start else "wb") as f:
-            with progress_bar(description=self.path.stem, total=answer.total, **options) as bar:
-                for block in r.raw.stream(1 << 14, decode_content=False): bar.update(f.write(block))
+        "Forget what follows a byte, and write down the version of the file."
+        self.data.truncate(at)
+        self.data.seek(at)
+        self.version = version if re.fullmatch(r"[ -~]{1,500}", version) else ""
+        if self.note is not None:
+            self.note.truncate(0)
+            self.note.seek(0)
+            self.note.write(self.version.encode())
+
+    def write(self,
+        block: bytes,       # what has arrived
+    ) -> None:
+        "Store bytes."
+        rest = memoryview(block)
+        while rest: rest = rest[self.data.write(rest):]
+
+# %% ../../nbs/samples/part_file.ipynb #bec0480d
+class _PartFile(_Part):
+    "A part that is opened, and then named or kept or removed; a context manager."
+    def __enter__(self):
+        data = _open_own(self.path)
+        self.own = data is None
+        if data is None:
+            self.path = self.path.with_name(f".{self.path.name}-{secrets.token_hex(8)}")
+            data = open(self.path, "x+b", buffering=0)
+        self.data, self.note, self.renamed = data, None if self.own else _open_own(self.tag), False
+        self.version = self.noted()
+        return self
+
+    def rename(self,
+        file: Path,         # the final place
+    ) -> None:
+        "Give the part its final name, and remove the note of its version."
+        if sys.platform == "win32": self.data.close()
+        os.replace(self.path, file)
+        if self.note is not None: self.tag.unlink(missing_ok=True)
+        self.renamed = True
 
     def clear(self) -> None:
         "Remove the part and its version."
-        for p in (self.path, self.tag): p.unlink(missing_ok=True)
+        for path, file in ((self.path, self.data), (self.tag, self.note)):
+            if sys.platform == "win32" and file is not None: file.close()
+            if file is not None: path.unlink(missing_ok=True)
+
+    def __exit__(self, *error):
+        with suppress(OSError, ValueError):
+            if not self.renamed and (self.own or not self.size): self.clear()
+        for file in (self.data, self.note):
+            if file is not None: file.close()
 
 # %% ../../nbs/samples/part_file.ipynb #b4c43318
+class _Answer(NamedTuple):
+    "Which part of a file an answer of the server contains."
+    start: int | None           # first byte that it sends; None if the part is of no use
+    total: int | None           # bytes of the whole file, if it says so
+    end: int | None = None      # where it ends, if it says so
+
+def _length(
+    r: requests.Response,   # answer of the server
+) -> int | None:            # bytes, if it says so
+    "How much an answer sends."
+    said = {text.strip() for text in r.headers.get("Content-Length", "").split(",")}
+    if said == {""}: return None
+    if len(said) == 1 and re.fullmatch("[0-9]{1,15}", text := said.pop()): return int(text)
+    raise _Failure("it answers with a length that is no number")
+
 def _read_answer(
     r: requests.Response,   # answer of the server
     have: int,              # bytes there are already
 ) -> _Answer:
     "Find out which part of the file an answer contains."
-    content_range = r.headers.get("Content-Range", "")
-    first, whole = re.search(r"bytes (\d+)-", content_range), re.search(r"/(\d+)$", content_range)
-    total, length = int(whole[1]) if whole else None, r.headers.get("Content-Length")
-    if r.status_code == 416: return _Answer(have if total == have else None, total)
-    if r.status_code == 206: return _Answer(have if first and int(first[1]) == have else None, total)
-    return _Answer(0, int(length) if length else None)
+    length, found = _length(r), r.headers.get("Content-Range", "")
+    said = re.fullmatch(r"bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15}|\*)", found.strip())
+    total = int(said[3]) if said and said[3] != "*" else None
+    if r.status_code == 416: return _Answer(have if have and total == have else None, total)
+    if r.status_code != 206: return _Answer(0, length, length)
+    if not said or said[1] is None: return _Answer(None, None)
+    start, end = int(said[1]), int(said[2]) + 1
+    sound = start < end <= (total or end) and length in (None, end - start)
+    return _Answer(start if sound and start == have else None, total, end)

@@ -9,46 +9,39 @@ __all__ = ['download_species']
 
 # %% ../../nbs/samples/photo_urls.ipynb #1c92aa09
 import hashlib
-import io
 import os
 import re
 import tempfile
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from ..data.inspect import inspect_photo
+from ..data.reading import _MAX_BYTES
 from ..errors import ArgumentError, JobError, _check_option
 from ..files import _write_error
 from ..messages import progress_bar
+from .connection import _is_address
+from .downloads import _Download, _DownloadError
 
 # %% ../../nbs/samples/photo_urls.ipynb #4b17a58c
 def _safe_name(
     species: str,   # name of a species
 ) -> str:           # name of a folder
     "Make a folder name from the name of a species, legal on every system."
-    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(species)).strip(" .")
+    name = unicodedata.normalize("NFC", str(species))
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]', "_", name).strip(" .")
+    if len(name.encode()) > 150:
+        start, digest = name.encode()[:140].decode(errors="ignore"), hashlib.sha256(name.encode()).hexdigest()
+        name = f"{start.strip(' .')}-{digest[:8]}"
     reserved = re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name.split(".")[0])
     return f"_{name}" if reserved or not name else name
 
 # %% ../../nbs/samples/photo_urls.ipynb #6e7b3af4
-def _get_photo(
-    url: str,           # address
-    folder: Path,       # empty folder to put it into
-    timeout: float,     # seconds without a byte
-) -> Path:              # the file, whatever it is
-    "Download one photo with fastai, or raise what went wrong."
-    from fastai.vision.utils import download_images
-    from fastdownload import download_url
-    if urlsplit(url).scheme not in ("http", "https"): raise ArgumentError("no address that begins with http")
-    if "?" not in url: download_images(folder, urls=[url], n_workers=0, timeout=timeout)
-    found = [p for p in folder.iterdir() if p.suffix != ".part"]
-    return found[0] if found else Path(download_url(url, folder / "photo", timeout=timeout, show_progress=False))
-
 def _photo_suffix(
     file: Path,     # what arrived
 ) -> str:           # ending that fits its contents
@@ -58,34 +51,71 @@ def _photo_suffix(
     kind = str(facts.format)
     return {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")
 
-# %% ../../nbs/samples/photo_urls.ipynb #a0f9a996
 class _PhotoRow(NamedTuple):
     "What became of one address."
     path: str | None    # of the photo
     status: str         # `ok`, `missing` or `unreadable`
     reason: str         # why there is no photo, or ""
 
-def _photo_row(
-    label,              # species
-    url,                # address
+def _known_photos(
     dest: Path,         # folder of all species
-    timeout: float,     # seconds without a byte
-) -> _PhotoRow:
-    "Download one photo of a species into its folder, unless it is there."
-    if not all(isinstance(v, str) and v.strip() for v in (label, url)):
-        return _PhotoRow(None, "missing", "no species" if isinstance(url, str) else "no address")
-    folder, name = dest / _safe_name(label), hashlib.sha256(url.encode()).hexdigest()[:16]
-    for p in folder.glob(f"{name}.*"): return _PhotoRow(p.as_posix(), "ok", "")
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=dest) as spare:
-        try: file = _get_photo(url, Path(spare), timeout)
-        except Exception as e:
-            why = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-            return _PhotoRow(None, "missing", f"not downloaded ({why})")
-        try: target = folder / f"{name}{_photo_suffix(file)}"
-        except JobError as e: return _PhotoRow(None, "unreadable", str(e))
-        folder.mkdir(parents=True, exist_ok=True)
-        os.replace(file, target)
-    return _PhotoRow(target.as_posix(), "ok", "")
+) -> dict:              # path by folder and name without ending
+    "The photos that are there already."
+    return {(p.parent.name, p.stem): p for folder in dest.iterdir() if folder.is_dir()
+            for p in folder.iterdir() if p.is_file()}
+
+# %% ../../nbs/samples/photo_urls.ipynb #ea9e78fd
+@dataclass
+class _PhotoDownloads:
+    "Downloads of photos into the folders of their species."
+    dest: Path                  # folder of all species
+    timeout: float = 10         # seconds without a byte
+    seconds: float = 600        # for one photo
+    known: dict = field(default_factory=dict)       # from `_known_photos`
+    clocks: list = field(default_factory=list)      # of downloads that have begun
+    stopped: bool = False
+
+    def get(self,
+        url: str,           # address
+        file: Path,         # where the photo goes
+    ) -> None:
+        "Download one photo, or raise a `JobError` with the reason."
+        if not _is_address(url): raise JobError("no address that begins with http")
+        download = _Download(url, file, timeout=self.timeout, tries=2, max_bytes=_MAX_BYTES, seconds=self.seconds,
+                             silent=True)
+        self.clocks.append(download.clock)
+        try:
+            if self.stopped: raise JobError("interrupted")
+            download.run()
+        except _DownloadError as e: raise JobError(e.why) from None
+        finally: self.clocks.remove(download.clock)
+
+    def row(self,
+        label,              # species
+        url,                # address
+    ) -> _PhotoRow:
+        "Download one photo of a species into its folder, unless it is there."
+        if not all(isinstance(v, str) and v.strip() for v in (label, url)):
+            return _PhotoRow(None, "missing", "no species" if isinstance(url, str) else "no address")
+        folder = self.dest / _safe_name(label)
+        name = hashlib.sha256(url.strip().encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        if (p := self.known.get((folder.name, name))) and p.is_file(): return _PhotoRow(p.as_posix(), "ok", "")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.dest) as spare:
+                file = Path(spare) / "photo"
+                try: self.get(url.strip(), file)
+                except JobError as e: return _PhotoRow(None, "missing", f"not downloaded ({e})")
+                try: target = folder / f"{name}{_photo_suffix(file)}"
+                except JobError as e: return _PhotoRow(None, "unreadable", str(e))
+                folder.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)
+        except OSError as e: return _PhotoRow(None, "missing", f"not kept ({e.strerror or type(e).__name__})")
+        return _PhotoRow(target.as_posix(), "ok", "")
+
+    def stop(self) -> None:
+        "End the downloads that have begun, and begin no more."
+        self.stopped = True
+        for clock in list(self.clocks): clock.stop()
 
 # %% ../../nbs/samples/photo_urls.ipynb #cbad4764
 def _address_table(
@@ -94,7 +124,7 @@ def _address_table(
     "Bring addresses into the form of a table."
     if isinstance(urls, dict):
         pairs = [(s, u) for s, us in urls.items() for u in ([us] if isinstance(us, str) else us)]
-        urls = pd.DataFrame(pairs, columns=["label", "url"])
+        urls = pd.DataFrame(pairs, columns=["label", "url"], dtype=object)
     if not isinstance(urls, pd.DataFrame):
         raise ArgumentError(f"Give a dictionary of species and addresses or a DataFrame, not {type(urls).__name__}.")
     for column in ("label", "url"): _check_option(column, urls.columns, "column")
@@ -102,7 +132,7 @@ def _address_table(
     table = table.astype(object).where(lambda t: t.notna(), None)
     folders: dict[str, str] = {}
     for species in table.label.dropna().unique():
-        other = folders.setdefault(_safe_name(species).lower(), species)
+        other = folders.setdefault(_safe_name(species).casefold(), species)
         if other != species:
             raise ArgumentError(f"The species {other!r} and {species!r} would share a folder; rename one of them.")
     return table
@@ -113,15 +143,23 @@ def download_species(
     dest,                   # folder; each species gets one in it
     timeout: float = 10,    # seconds without a byte before an address is given up
     workers: int = 8,       # photos at a time
+    seconds: float = 600,   # for one photo before its address is given up
 ) -> pd.DataFrame:          # `path`, `label`, `group`, `split`, `status`, `reason`, `url`; one row per address
     "Download photos of species; a photo that cannot be downloaded is a row with its reason."
     table, dest = _address_table(urls), Path(dest)
-    get = lambda r: _photo_row(r.label, r.url, dest, timeout)
+    pool = ThreadPoolExecutor(workers)
     try:
         dest.mkdir(parents=True, exist_ok=True)
-        with redirect_stdout(io.StringIO()), ThreadPoolExecutor(workers) as pool:
-            rows = list(progress_bar(pool.map(get, table.itertuples()), "photos", total=len(table)))
+        tempfile.TemporaryFile(dir=dest).close()
+        downloads = _PhotoDownloads(dest, timeout, seconds, _known_photos(dest))
+        try:
+            answers = pool.map(downloads.row, table.label, table.url)
+            rows = list(progress_bar(answers, "photos", total=len(table)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            downloads.stop()
+            pool.shutdown()
     except OSError as e: raise _write_error(dest, e) from None
     path, status, reason = zip(*rows, strict=True) if rows else ((), (), ())
-    return pd.DataFrame(dict(path=path, label=table.label, group=None, split=None,
+    return pd.DataFrame(dict(path=pd.Series(path, dtype=object), label=table.label, group=None, split=None,
                              status=status, reason=reason, url=table.url))
