@@ -11,8 +11,9 @@ __all__ = ['train', 'demo']
 import inspect
 import os
 import re
-import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,8 @@ from fishlearn.commands.common import (
     _Photos,
     _print_evaluation,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, JobError
+from ..signals import _stop
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
 # %% ../../nbs/commands/train.ipynb #f1af1e56
@@ -108,10 +110,44 @@ def _run_folder(
     force: bool,    # start again?
 ) -> Path:          # where the state of a training is kept until the model is saved
     "The folder of a run, beside the model it will become."
-    run = Path(out).absolute().with_name(f"{Path(out).name}.run")
-    if force and not resume: shutil.rmtree(run, ignore_errors=True)
+    from fishlearn.targets import _check_run, _delete_run
+    run = Path(os.path.realpath(f"{os.path.abspath(out)}.run"))
+    _check_run(run)
+    if force and not resume: _delete_run(run)
     return run
 
+def _has_state(
+    run: Path,      # folder of a training
+) -> bool:
+    "Whether there is something to resume."
+    return (run / "state.safetensors").is_file()
+
+@contextmanager
+def _way_on(
+    run: Path,      # folder of a training
+) -> Iterator[None]:
+    "Say how a training that is stopped goes on, if there is a state to resume."
+    try: yield
+    except BaseException:
+        if _has_state(run): _stop.way_on = "run the same command with --resume to continue"
+        raise
+
+def _save(
+    model,          # `SpeciesModel`, just trained
+    out: Path,      # model folder to write
+    force: bool,    # replace a model that is there?
+    run: Path,      # folder of its training
+) -> None:
+    "Save a model, then delete the state of its training; if it can't be saved, say that the training is kept."
+    from fishlearn.targets import _delete_run
+    try: model.save(out, force)
+    except JobError as e:
+        if not _has_state(run): raise
+        raise JobError(f"{str(e).rstrip('.')}; the training is kept in {run}, so run the same command with --resume "
+                       "to save the model.") from None
+    _delete_run(run)
+
+# %% ../../nbs/commands/train.ipynb #254eba3e
 @_app.command()
 @_with_training_options
 def train(
@@ -127,20 +163,37 @@ def train(
     **options,
 ):
     "Train a model on photos and save it."
-    from fishlearn.files import _check_target
+    from fishlearn.targets import _check_target
     _check_target(out, force)
     from fishlearn.core import train_species_model
+    from fishlearn.messages import _show
     from fishlearn.processes import _local_only, is_main_process
     run = _run_folder(out, resume, force)
     if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     chosen = {k: v for k, v in options.items() if v is not None}
     if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
     label = _label_argument(photos, label_re, label_col)
-    model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, **chosen)
-    if not is_main_process(): return
+    with _way_on(run):
+        model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, **chosen)
+        if not is_main_process(): return
+        with _local_only(): _save(model, out, force, run)
     if model.metrics: _print_evaluation(model.metrics)
-    with _local_only(): print(f"saved {model.save(out, force)}")
-    shutil.rmtree(run, ignore_errors=True)
+    _show(f"saved {out}")
+
+# %% ../../nbs/commands/train.ipynb #9603e496
+def _demo_folder(
+    out: Path | None,   # as it was named
+) -> Path:
+    "The folder for photos and model; nothing in it is overwritten."
+    import secrets
+    import tempfile
+
+    from fishlearn.targets import _check_target
+    folder = out or Path(tempfile.gettempdir(), f"fishlearn-demo-{secrets.token_hex(4)}")
+    _check_target(folder / "model")
+    if os.path.lexists(folder / "photos"):
+        raise ArgumentError(f"{folder / 'photos'} exists already; choose another folder.")
+    return folder
 
 # %% ../../nbs/commands/train.ipynb #d6c89e91
 @_app.command()
@@ -150,18 +203,14 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed, same photos and training.")] = 0,
 ):
     "Draw nine invented species, train on them, and save the model with its pictures."
-    import tempfile
-
-    from fishlearn.files import _check_target
-    folder = out or Path(tempfile.mkdtemp(prefix="fishlearn-demo-"))
-    _check_target(folder / "model")
+    folder = _demo_folder(out)
     from fishlearn.core import train_species_model
-    from fishlearn.messages import logger
+    from fishlearn.messages import _show, logger
     from fishlearn.samples.fish import sample_fish
     logger.info(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
     sample_fish(folder / "photos", per_species, seed=seed)
     model = train_species_model(folder / "photos", seed=seed)
     _print_evaluation(model.evaluation.metrics())
     model.save(folder / "model")
-    print(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
+    _show(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
           f"try: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")

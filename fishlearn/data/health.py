@@ -42,7 +42,8 @@ from .photos import _as_table
 from .preprocessing import Preprocessing, _as_preprocessing, _inner_box, _squish
 from .table import _usable, leave_out
 from ..errors import JobError
-from ..messages import progress_bar
+from ..messages import logger, progress_bar
+from ..signals import _watch_parent
 
 # %% ../../nbs/data/health.ipynb #1246839b
 def _inspect_batch(
@@ -72,7 +73,7 @@ def _map_batches(
     "Process batches in worker processes."
     waiting, ahead = deque(batches), ahead or 2 * loky.cpu_count()
     while waiting:
-        pool = loky.get_reusable_executor(timeout=60)
+        pool = loky.get_reusable_executor(timeout=60, initializer=_watch_parent, initargs=(os.getpid(),))
         sent: deque = deque()
         try:
             while waiting or sent:
@@ -116,6 +117,17 @@ def _check_space(
         raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free; "
                        f"free some space, or set {variable} to a folder on a larger disk.")
 
+# %% ../../nbs/data/health.ipynb #02ad53ac
+def _has_space(
+    needed: int,        # bytes
+) -> bool:
+    "Whether decoded photos fit into the cache; if not, say so."
+    try: _check_space(needed, cache_folder(), "FISHLEARN_CACHE")
+    except JobError as e:
+        logger.warning(f"{e} Until then they are not kept, and each is decoded whenever it is needed.")
+        return False
+    return True
+
 # %% ../../nbs/data/health.ipynb #57278f65
 def _get_known_facts(
     photos: list,           # paths, perhaps with boxes
@@ -139,7 +151,7 @@ def _inspect_all(
     names = [_file_key(p) for p in photos]
     found = _get_known_facts(photos, names, preprocessing)
     rows = [(i, os.path.abspath(p)) for i, p in enumerate(photos) if found[i] is None]
-    if preprocessing: _check_space(len(rows) * np.prod(preprocessing.size) * 3, cache_folder(), "FISHLEARN_CACHE")
+    if preprocessing and not _has_space(len(rows) * np.prod(preprocessing.size) * 3): preprocessing = None
     work = partial(_inspect_batch, seconds=seconds, preprocessing=preprocessing, cache=str(cache_folder()))
     failed = _Facts("unreadable", f"took longer than {seconds:g} seconds, or crashed the process that read it")
     with progress_bar(total=len(rows), description="read photos") as bar:

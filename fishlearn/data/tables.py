@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..csv_cells import _active_table
 from .groups import _join_groups
 from .inspect import _FACTS
 from .table import _clean_cell, _join_species, _make_table, _split_names
@@ -95,9 +96,9 @@ def _read_text_table(
     "Read a text file as a table, without guessing types."
     def read(separator):
         return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, na_values=[""], index_col=False)
-    if file.suffix.lower() != ".csv": return read("\t")
+    if file.suffix.lower() != ".csv": return _active_table(read("\t"))
     df = read(",")
-    return read(";") if len(df.columns) == 1 and ";" in df.columns[0] else df
+    return _active_table(read(";") if len(df.columns) == 1 and ";" in df.columns[0] else df)
 
 def read_table(
     file,                   # CSV, TSV or Parquet

@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/candidates.html.md"""
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
 from ..data.health import _check_space
+from ..files import _write_error
 from ..messages import progress_bar
+from ..parts import _temporary_folder
 from .signatures import _disc_reach, _greys, _perceptual_hashes, _spectra
 
 # %% auto #0
@@ -66,6 +69,20 @@ def _views(
     if not square.any() and np.ptp(elongation) <= .05: return [own_shape]
     return [_disc_reach(np.ones(len(rows))), own_shape]
 
+# %% ../../nbs/splits/candidates.ipynb #bfaa68b8
+def _create_array(
+    file: Path,         # to create
+    dtype,              # of the array
+    shape: tuple,       # of the array
+) -> np.memmap:
+    "An array in a file whose space is taken at once: a disk that fills up later would end the process."
+    try:
+        with open(file, "xb") as f:
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            if hasattr(os, "posix_fallocate"): os.posix_fallocate(f.fileno(), 0, max(1, size))
+        return np.memmap(file, dtype, "r+" if file.stat().st_size else "w+", shape=shape)
+    except OSError as e: raise _write_error(file, e) from None
+
 # %% ../../nbs/splits/candidates.ipynb #bfaa68b9
 @dataclass
 class _PictureStore:
@@ -78,9 +95,9 @@ class _PictureStore:
     def of(cls, squares, rows, batch_size: int = 256) -> _PictureStore:
         "Shrink photos; `squares` is a function from some of the rows to their pixels."
         _check_space(len(rows) * (128 * 128 + 32 * 64 * 4))
-        folder = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
+        folder = _temporary_folder()
         def create(name, dtype, *shape):
-            return np.memmap(Path(folder.name, name), dtype, "w+", shape=(len(rows), *shape))
+            return _create_array(Path(folder.name, name), dtype, (len(rows), *shape))
         store = cls(folder, create("small", np.uint8, 128, 128), create("waves", np.float16, 32, 64, 2))
         for i in range(0, len(rows), batch_size):
             greys = _greys(squares(rows[i:i + batch_size]))
