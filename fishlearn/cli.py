@@ -94,9 +94,9 @@ def main(
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", message="Your generator is empty")
-    with _stoppable() as stop:
+    with _stoppable(program=args is None) as stop:
         status = _run(words)
-        if stop.number:
+        if stop.number and status:
             _end_children()
             with suppress(OSError): print(f"fishlearn: {stop}.", file=sys.stderr, flush=True)
             status = 128 + stop.number

@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/parts.html.md"""
 __all__ = []
 
 # %% ../nbs/parts.ipynb #03ab3b30
+import atexit
 import hashlib
 import os
 import platform
@@ -43,7 +44,7 @@ def _is_alive(
 
 # %% ../nbs/parts.ipynb #68dee258
 _PART = r"\.([0-9a-f]{8})-(\d{1,9})-[0-9a-z_]{8,16}\.part"
-_MINE: set[str] = set()     # names of the parts that this process is writing
+_MINE: set[Path] = set()    # the parts that this process is writing
 
 def _stem(
     name: str,      # of a target
@@ -51,12 +52,12 @@ def _stem(
     "The beginning of the names of a target's parts."
     return name if len(os.fsencode(name)) < 160 else hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
-def _part_name(
-    name: str,      # of the target
-) -> str:
+def _part_path(
+    target: Path,   # file or folder
+) -> Path:          # beside it
     "A hidden name that nobody can guess."
-    part = f".{_stem(name)}.{_machine_key()}-{os.getpid()}-{secrets.token_hex(8)}.part"
-    _MINE.add(part)
+    name = f".{_stem(target.name)}.{_machine_key()}-{os.getpid()}-{secrets.token_hex(8)}.part"
+    _MINE.add(part := target.with_name(name))
     return part
 
 def _is_abandoned(
@@ -65,7 +66,8 @@ def _is_abandoned(
     pid: int,       # from its name
 ) -> bool:
     "Whether the process that made a part is gone."
-    if machine == _machine_key(): return part.name not in _MINE if pid == os.getpid() else not _is_alive(pid)
+    if machine == _machine_key():
+        return not _is_alive(pid) if pid != os.getpid() else part.name not in {mine.name for mine in _MINE}
     return time.time() - max(p.lstat().st_mtime for p in (part, *part.rglob("*"))) > 7 * 24 * 3600
 
 # %% ../nbs/parts.ipynb #3ceb5043
@@ -101,25 +103,42 @@ def _sweep(
         if _finish_swap(part, target): shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/parts.ipynb #88e9ac8e
+def _discard(
+    part: Path,     # of this process
+    target: Path,   # file or folder
+) -> None:
+    "Delete a part; nothing in it is needed any more."
+    if _finish_swap(part, target): shutil.rmtree(part, ignore_errors=True)
+    _MINE.discard(part)
+
 @contextmanager
 def _part_folder(
     target: Path,           # file or folder
 ) -> Iterator[Path]:        # only for this user
     "A hidden folder beside a target, which is deleted when the `with` block ends."
     _sweep(target)
-    part = target.with_name(_part_name(target.name))
+    part = _part_path(target)
     try:
         part.mkdir(0o700)
         yield part
     finally:
-        if _finish_swap(part, target): shutil.rmtree(part, ignore_errors=True)
-        _MINE.discard(part.name)
+        try: _discard(part, target)
+        except BaseException:   # Ctrl-C while cleaning up
+            _discard(part, target)
+            raise
 
 # %% ../nbs/parts.ipynb #9b477889
+@atexit.register
+def _delete_temporary() -> None:
+    "Delete the intermediate results of this process whose own clean-up was interrupted."
+    mine = re.compile(rf"\.fishlearn\.[0-9a-f]{{8}}-{os.getpid()}-.*")
+    for part in _MINE:
+        if mine.fullmatch(part.name): shutil.rmtree(part, ignore_errors=True)
+
 def _temporary_folder() -> tempfile.TemporaryDirectory:
     "A folder for intermediate results, deleted when it is closed or forgotten; those of killed processes are swept."
     _sweep(Path(tempfile.gettempdir(), "fishlearn"))
     folder = tempfile.TemporaryDirectory(prefix=f".fishlearn.{_machine_key()}-{os.getpid()}-", suffix=".part",
                                          ignore_cleanup_errors=True)
-    _MINE.add(Path(folder.name).name)
+    _MINE.add(Path(folder.name))
     return folder

@@ -51,7 +51,9 @@ class _Stop:
 _stop = _Stop()
 
 @contextmanager
-def _stoppable() -> Iterator[_Stop]:
+def _stoppable(
+    program: bool = False,      # does the program end after this?
+) -> Iterator[_Stop]:
     "Let all signals that end a program raise `KeyboardInterrupt` within a `with` block."
     kept = {}
     _stop.reset()
@@ -63,14 +65,14 @@ def _stoppable() -> Iterator[_Stop]:
     try: yield _stop
     finally:
         _stop.guard.cancel()
-        for number, before in kept.items(): signal.signal(number, before)
+        for number, before in kept.items(): signal.signal(number, signal.SIG_DFL if program else before)
 
 # %% ../nbs/signals.ipynb #9a58ebc5
 def _end_children() -> None:
     "End the worker processes of this one."
     processes = sys.modules.get("multiprocessing")
     for child in processes.active_children() if processes else []:
-        with suppress(OSError, ValueError): child.kill()
+        with suppress(OSError, ValueError): os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 def _watch_parent(
     parent: int,            # process number

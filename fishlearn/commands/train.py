@@ -106,15 +106,9 @@ def _parse_size(
 # %% ../../nbs/commands/train.ipynb #254eba3d
 def _run_folder(
     out: Path,      # model folder to write
-    resume: bool,   # continue a training that was cut off?
-    force: bool,    # start again?
 ) -> Path:          # where the state of a training is kept until the model is saved
     "The folder of a run, beside the model it will become."
-    from fishlearn.targets import _check_run, _delete_run
-    run = Path(os.path.realpath(f"{os.path.abspath(out)}.run"))
-    _check_run(run)
-    if force and not resume: _delete_run(run)
-    return run
+    return Path(os.path.realpath(f"{os.path.abspath(out)}.run"))
 
 def _has_state(
     run: Path,      # folder of a training
@@ -124,14 +118,15 @@ def _has_state(
 
 @contextmanager
 def _way_on(
-    run: Path,      # folder of a training
+    out: Path,      # model folder to write
 ) -> Iterator[None]:
     "Say how a training that is stopped goes on, if there is a state to resume."
     try: yield
     except BaseException:
-        if _has_state(run): _stop.way_on = "run the same command with --resume to continue"
+        if _has_state(_run_folder(out)): _stop.way_on = "run the same command with --resume to continue"
         raise
 
+# %% ../../nbs/commands/train.ipynb #254eba3f
 def _save(
     model,          # `SpeciesModel`, just trained
     out: Path,      # model folder to write
@@ -146,6 +141,29 @@ def _save(
         raise JobError(f"{str(e).rstrip('.')}; the training is kept in {run}, so run the same command with --resume "
                        "to save the model.") from None
     _delete_run(run)
+
+def _train_and_save(
+    photos: str,    # input
+    label: str | None,  # pattern or column
+    out: Path,      # model folder to write
+    resume: bool,   # continue a training that was cut off?
+    force: bool,    # start again, and replace a model that is there?
+    options: dict,  # of `train_species_model`; None where one was not given
+):                  # `SpeciesModel`
+    "Check the targets, train, and save."
+    from fishlearn.targets import _check_run, _check_target, _delete_run
+    _check_target(out, force)
+    _check_run(run := _run_folder(out))
+    from fishlearn.core import train_species_model
+    from fishlearn.processes import _local_only, is_main_process
+    if force and not resume and is_main_process(): _delete_run(run)
+    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    chosen = {k: v for k, v in options.items() if v is not None}
+    if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
+    model = train_species_model(photos, label, run=run, resume=resume, **chosen)
+    if is_main_process():
+        with _local_only(): _save(model, out, force, run)
+    return model
 
 # %% ../../nbs/commands/train.ipynb #254eba3e
 @_app.command()
@@ -163,20 +181,12 @@ def train(
     **options,
 ):
     "Train a model on photos and save it."
-    from fishlearn.targets import _check_target
-    _check_target(out, force)
-    from fishlearn.core import train_species_model
     from fishlearn.messages import _show
-    from fishlearn.processes import _local_only, is_main_process
-    run = _run_folder(out, resume, force)
-    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    chosen = {k: v for k, v in options.items() if v is not None}
-    if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
-    label = _label_argument(photos, label_re, label_col)
-    with _way_on(run):
-        model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, **chosen)
-        if not is_main_process(): return
-        with _local_only(): _save(model, out, force, run)
+    from fishlearn.processes import is_main_process
+    with _way_on(out):
+        model = _train_and_save(photos, _label_argument(photos, label_re, label_col), out, resume, force,
+                                dict(path=path_col, group=group_col or None, label_delim=label_delim, **options))
+    if not is_main_process(): return
     if model.metrics: _print_evaluation(model.metrics)
     _show(f"saved {out}")
 
