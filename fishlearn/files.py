@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ArgumentError, FishlearnError, JobError
-from .parts import _part_folder, _temporary_folder
+from .parts import _part_folder, _TemporaryFolder
 
 # %% ../nbs/files.ipynb #b3e67196
 _ADVICE = {errno.ENAMETOOLONG: "choose a shorter name", errno.EROFS: "choose a place that can be written to",
@@ -92,7 +92,7 @@ def _replacing(
     "Write a file completely or not at all, by any means."
     try:
         if _is_stream(file):
-            with _temporary_folder() as folder:
+            with _TemporaryFolder() as folder:
                 yield (spare := Path(folder, Path(file).name))
                 _write_stream(file, spare.read_bytes())
         else:

@@ -17,6 +17,7 @@ import secrets
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -128,17 +129,22 @@ def _part_folder(
             raise
 
 # %% ../nbs/parts.ipynb #9b477889
+class _TemporaryFolder:
+    "A folder for intermediate results, deleted when it is closed or forgotten; those of killed processes are swept."
+    def __init__(self):
+        target = Path(tempfile.gettempdir(), "fishlearn")
+        _sweep(target)
+        part = _part_path(target)       # its name is known before it is there
+        part.mkdir(0o700)
+        self.name = str(part)
+        self.cleanup = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
+
+    def __enter__(self) -> str: return self.name
+    def __exit__(self, *error): self.cleanup()
+
 @atexit.register
 def _delete_temporary() -> None:
     "Delete the intermediate results of this process whose own clean-up was interrupted."
     mine = re.compile(rf"\.fishlearn\.[0-9a-f]{{8}}-{os.getpid()}-.*")
     for part in _MINE:
         if mine.fullmatch(part.name): shutil.rmtree(part, ignore_errors=True)
-
-def _temporary_folder() -> tempfile.TemporaryDirectory:
-    "A folder for intermediate results, deleted when it is closed or forgotten; those of killed processes are swept."
-    _sweep(Path(tempfile.gettempdir(), "fishlearn"))
-    folder = tempfile.TemporaryDirectory(prefix=f".fishlearn.{_machine_key()}-{os.getpid()}-", suffix=".part",
-                                         ignore_cleanup_errors=True)
-    _MINE.add(Path(folder.name))
-    return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fishlearn.errors import ArgumentError, JobError
-from fishlearn.parts import _machine_key, _temporary_folder
+from fishlearn.parts import _machine_key, _TemporaryFolder
 from fishlearn.targets import _check_run, _check_target, _delete_run, _write_folder
 
 
@@ -163,10 +163,10 @@ def test_parts_of_other_machines_after_a_week(dead):
     assert names() == ["model"]
 
 
-def test_temporary_folders_of_the_dead_are_swept(dead, monkeypatch, tmp_path):
+def test_TemporaryFolders_of_the_dead_are_swept(dead, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     part("fishlearn", dead).mkdir()
-    with _temporary_folder() as folder: assert names() == sorted([Path(folder).name, "model"])
+    with _TemporaryFolder() as folder: assert names() == sorted([Path(folder).name, "model"])
     assert names() == ["model"]
 
 

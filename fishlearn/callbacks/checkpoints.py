@@ -96,7 +96,7 @@ def _read_state(
         return _unflatten_state(json.loads(found["state"]), tensors)
     except Exception as e: raise _damaged(file, type(e).__name__) from None
 
-# %% ../../nbs/callbacks/checkpoints.ipynb #5117ec01
+# %% ../../nbs/callbacks/checkpoints.ipynb #5117ec03
 def _is_table(
     found,              # part of a state
 ) -> bool:
@@ -109,16 +109,27 @@ def _are_weights(
     "Whether something is the weights of a network."
     return isinstance(found, dict) and all(isinstance(v, torch.Tensor) for v in found.values())
 
+def _is_number(
+    found,              # part of a state
+) -> bool:
+    "Whether something is a number, or a missing one."
+    return isinstance(found, (int, float, type(None)))
+
 def _is_position(
     now: dict,          # part of a state
 ) -> bool:
     "Whether something is a place in a stage, or between stages."
-    if not now: return True
-    rows, kinds = now["rows"], (int, float, type(None))
-    return (isinstance(now["stage"], str) and isinstance(now["cbs"], dict)
-            and all(isinstance(v, kinds) for row in rows for v in row) and len({len(row) for row in rows}) < 2
-            and (not rows or len(now["names"]) == len(rows[0]) and len(now["smooth"]) == 2))
+    if not now: return isinstance(now, dict)
+    rows, cbs = now["rows"], now["cbs"]
+    if not (isinstance(now["stage"], str) and isinstance(rows, list) and isinstance(cbs, dict)): return False
+    if not rows: return True
+    names, (loss, count), opt = now["names"], now["smooth"], now["opt"]
+    return (isinstance(names, list) and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+            and all(_is_number(v) for row in rows for v in row) and isinstance(count, int)
+            and loss.ndim == 0 and loss.dtype == torch.float32 and all(isinstance(s, dict) for s in opt["state"])
+            and all(_is_number(v) for h in opt["hypers"] for v in h.values()))
 
+# %% ../../nbs/callbacks/checkpoints.ipynb #5117ec01
 def _is_training(
     state,              # from `_read_state`
 ) -> bool:
@@ -131,7 +142,7 @@ def _is_training(
                 and isinstance(hardware, dict) and all(isinstance(v, (int, float, str, list)) for v in numbers)
                 and all(r.ndim == 1 and r.is_floating_point() for r in lrs.values()) and _is_position(now)
                 and (_are_weights(model) or model is None and not done and not now.get("rows")))
-    except (AttributeError, KeyError, TypeError): return False
+    except Exception: return False
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #682bc978
 def _epoch_table(
@@ -245,6 +256,7 @@ class _ResumedStage(_FoundValues):
     ):
         "Give optimiser, recorder and callbacks the state they had."
         opt, recorder, net = now["opt"], self.learn.recorder, get_model(self.learn.model)
+        if self.skip > self.learn.n_epoch: raise ValueError("epochs")
         for (p, *_), s in zip(self.learn.opt.all_params(), opt["state"]):
             _check_tensors({k: v for k, v in s.items() if getattr(v, "ndim", 0)},
                            {k: p for k, v in s.items() if getattr(v, "ndim", 0)})

@@ -80,9 +80,9 @@ def bench(
     from fishlearn.csv_cells import _csv_text
     from fishlearn.files import _replacing, _write_file
     from fishlearn.models.hardware import best_device, machine
-    from fishlearn.parts import _temporary_folder
+    from fishlearn.parts import _TemporaryFolder
     label = photos and _label_argument(photos, label_re, label_col)
-    with _temporary_folder() as folder:
+    with _TemporaryFolder() as folder:
         table = bench_table(run_benches(_bench_photos(photos, label, path_col, folder), only or (), arch))
     _print_bench(table)
     here = machine(best_device())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from sklearn.neighbors import NearestNeighbors
 from ..data.health import _check_space
 from ..files import _write_error
 from ..messages import progress_bar
-from ..parts import _temporary_folder
+from ..parts import _TemporaryFolder
 from .signatures import _disc_reach, _greys, _perceptual_hashes, _spectra
 
 # %% auto #0
@@ -87,7 +86,7 @@ def _create_array(
 @dataclass
 class _PictureStore:
     "Small grey pictures of photos and the spectra of their rings, on disk."
-    folder: tempfile.TemporaryDirectory
+    folder: _TemporaryFolder
     small: np.memmap        # uint8, shape (n, 128, 128)
     waves: np.memmap        # float16, shape (n, 32, 64, 2)
 
@@ -95,7 +94,7 @@ class _PictureStore:
     def of(cls, squares, rows, batch_size: int = 256) -> _PictureStore:
         "Shrink photos; `squares` is a function from some of the rows to their pixels."
         _check_space(len(rows) * (128 * 128 + 32 * 64 * 4))
-        folder = _temporary_folder()
+        folder = _TemporaryFolder()
         def create(name, dtype, *shape):
             return _create_array(Path(folder.name, name), dtype, (len(rows), *shape))
         store = cls(folder, create("small", np.uint8, 128, 128), create("waves", np.float16, 32, 64, 2))

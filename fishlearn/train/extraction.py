@@ -27,7 +27,7 @@ from ..messages import progress_bar
 from ..models.backbones import fold_batchnorm
 from ..models.engines import graph_engine, write_graph
 from ..models.hardware import autotune, precision
-from ..parts import _temporary_folder
+from ..parts import _TemporaryFolder
 from .loaders import _photo_store
 
 # %% ../../nbs/train/extraction.ipynb #13bdf41e
@@ -125,7 +125,7 @@ def _graph_body(
     dtype: torch.dtype,     # precision
 ) -> Callable:              # photos (n, 3, h, w) → features (n, d), on the CPU
     "Run the body as a graph, with OpenVINO or ONNX Runtime."
-    with _temporary_folder() as folder:
+    with _TemporaryFolder() as folder:
         graph = Path(folder, "body.onnx")
         write_graph(learn.model[0], graph, _photo_store(learn.dls).size)
         engine = graph_engine(graph, os.cpu_count() or 1, _short_name(dtype))
