@@ -93,7 +93,7 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message="Your generator is empty")
+    for message in ("Your generator is empty", "Glyph"): warnings.filterwarnings("ignore", message=message)
     with _stoppable(program=args is None) as stop:
         status = _run(words)
         if stop.number and status:

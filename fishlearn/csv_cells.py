@@ -39,10 +39,11 @@ def _active(
 # %% ../nbs/csv_cells.ipynb #d96d1edf
 def _csv_text(
     table,          # `DataFrame`
-    **kwargs        # more arguments of `to_csv`
 ) -> str:
-    "A table as the text of a CSV file, its cells inert."
-    return table.map(_inert).to_csv(index=False, lineterminator="\n", **kwargs)
+    "A table as the text of a CSV file, its cells inert; all of them quoted where one holds a carriage return."
+    texts = table.select_dtypes(exclude="number").astype(str)
+    odd = any(texts[c].str.contains("\r", regex=False).any() for c in texts)
+    return table.map(_inert).to_csv(index=False, lineterminator="\n", quoting=int(odd))
 
 def _active_table(
     table,          # `DataFrame` of text, as it was read

@@ -53,6 +53,8 @@ def start(job, more=()):
     if pid := os.fork(): return pid
     try:
         os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)    # both may be ignored in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ["FISHLEARN_KILLED"] = str(os.getpid())
         for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
@@ -163,7 +165,7 @@ class Field:
             hint = Path("out/model.run/state.safetensors").exists() and not Path("out/model").exists()
             if status and hint and "--resume" not in said: self.fault(f"{job} {name}: no way on {said[-300:]!r}")
             parts = [p for p in (*os.listdir("out"), *os.listdir("tmp")) if ".part" in p]
-            if parts: self.fault(f"{job} {name}: left behind at once: {parts}")
+            if parts: self.fault(f"{job} {name}: left behind at once: {parts}, {[*contents('tmp')]}, {said}")
         if self.alive(pid): self.fault(f"{job} {name}: orphans {orphans(pid)}")
         if contents("photos") | contents("model") != self.ours: self.fault(f"{job} {name}: the user's files changed")
         for p, digest in contents("out").items():
@@ -226,6 +228,7 @@ def main(n, seed=0, every=6, folder=None, jobs=JOBS):
 
 
 if __name__ == "__main__":
-    counts, faults = main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    n, seed, folder = [*sys.argv[1:], None, None][:3]
+    counts, faults = main(int(n), int(seed or 0), every=2 if int(n) < 50 else 6, folder=folder)
     print(sum(counts.values()), "kills,", len(faults), "faults")
     sys.exit(bool(faults))

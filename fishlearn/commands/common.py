@@ -92,9 +92,7 @@ def _write_photos(
     from fishlearn.csv_cells import _csv_text
     from fishlearn.deploy.model_folder import _relative_paths
     from fishlearn.files import _write_file
-    table = _relative_paths(table, Path(file).absolute().parent)
-    odd = any(table[c].astype(str).str.contains("\r", regex=False).any() for c in ("path", "label", "group"))
-    _write_file(file, _csv_text(table, quoting=1 if odd else 0))
+    _write_file(file, _csv_text(_relative_paths(table, Path(file).absolute().parent)))
 
 # %% ../../nbs/commands/common.ipynb #c155986a
 def _is_same_file(

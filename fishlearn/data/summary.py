@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .table import _usable, species_counts
+from ..messages import _printable
 
 # %% ../../nbs/data/summary.ipynb #969376bd
 def _short_path(
@@ -26,8 +27,8 @@ def _short_path(
 def _escape_label(
     text,           # the name of a species
 ) -> str:           # the name for Matplotlib
-    "Escape dollar signs, which mark mathematics in Matplotlib."
-    return str(text).replace("$", r"\$")
+    "Escape dollar signs, which mark mathematics in Matplotlib, and control characters."
+    return _printable(text, "\n").replace("$", r"\$")
 
 # %% ../../nbs/data/summary.ipynb #e8c44162
 def _common_folder(
