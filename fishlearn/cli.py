@@ -9,7 +9,9 @@ __all__ = ['app', 'main']
 
 # %% ../nbs/cli.ipynb #9ccc5d91
 import sys
+import traceback
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ import typer
 from .commands import check, predict, tools, train  # noqa: F401 (they register their commands)
 from .commands.common import _app
 from .errors import FishlearnError
+from .signals import _end_children, _stop, _stoppable
 
 app = _app
 
@@ -46,15 +49,41 @@ def _take_verbosity(
     return [word for word in words if word not in _VERBOSITY]
 
 # %% ../nbs/cli.ipynb #dfc101ff
+def _sentence(
+    error: Exception,   # that ended a command
+) -> str:               # without a full stop
+    "What an error says to the user."
+    from fishlearn.files import _ADVICE, _system_error, _write_error
+    if isinstance(error, FishlearnError): return str(error).rstrip(".")
+    if hasattr(error, "format_message"): return error.format_message().rstrip(".")      # of Typer: wrong arguments
+    if (why := _system_error(error)) and why.errno in _ADVICE:
+        way_on = f"; then {_stop.way_on}" if _stop.way_on else ""
+        return str(_write_error(why.filename or "a file", why)).rstrip(".") + way_on
+    return f"unexpected error ({type(error).__name__}: {error}); run again with fishlearn --debug … and report it"
+
 def _explain(
     error: Exception,   # that ended a command
 ) -> int:               # exit status
     "Print an error as one sentence."
-    known = isinstance(error, FishlearnError)
-    kind = f"{type(error).__name__}: {error}"
-    text = str(error) if known else f"unexpected error ({kind}); run again with fishlearn --debug … and report it"
-    print(f"fishlearn: {text}" + ("" if known else "."), file=sys.stderr)
-    return error.status if isinstance(error, FishlearnError) else 1
+    from fishlearn.messages import _printable
+    if text := _sentence(error): print(f"fishlearn: {_printable(text)}.", file=sys.stderr)
+    return getattr(error, "status", getattr(error, "exit_code", 1))
+
+# %% ../nbs/cli.ipynb #93831834
+def _run(
+    words: list,        # of the command line
+) -> int:               # exit status
+    "Run a command."
+    from fishlearn.messages import _printable
+    try:
+        status = _app(words, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except KeyboardInterrupt: return 130
+    except Exception as e:
+        if "--debug" not in words or hasattr(e, "format_message"): return _explain(e)
+        print(_printable(traceback.format_exc(), "\n\t"), file=sys.stderr)
+        return getattr(e, "status", 1)
 
 def main(
     args: list | None = None,   # words of the command line; by default those of this program
@@ -64,12 +93,14 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message="Your generator is empty")
-    try: _app(words)
-    except KeyboardInterrupt: sys.exit(130)
-    except Exception as e:
-        if "--debug" in words: raise
-        sys.exit(_explain(e))
+    for message in ("Your generator is empty", "Glyph"): warnings.filterwarnings("ignore", message=message)
+    with _stoppable(program=args is None) as stop:
+        status = _run(words)
+        if stop.number and status:
+            _end_children()
+            with suppress(OSError): print(f"fishlearn: {stop}.", file=sys.stderr, flush=True)
+            status = 128 + stop.number
+    sys.exit(status)
 
 # %% ../nbs/cli.ipynb #01796eab
 if __name__ == "__main__": main()

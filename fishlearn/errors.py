@@ -11,6 +11,11 @@ __all__ = ['FishlearnError', 'JobError', 'ArgumentError']
 class FishlearnError(Exception):
     "A failure that one sentence explains; the base class of `ArgumentError` and `JobError`."
     status = 1  # exit status of the command line
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.sentence = super().__str__()   # fastai writes the name of a callback into `args`
+
+    def __str__(self): return self.sentence
 
 class JobError(FishlearnError):
     "The work could not be done: unreadable photos or model, no network, nowhere to write."

@@ -1,4 +1,4 @@
-"""Files and folders are written completely or not at all.
+"""A file is written completely or not at all, and never over something that is needed.
 
 Docs: https://fishlearn.github.io/fishlearn/files.html.md"""
 
@@ -8,91 +8,168 @@ Docs: https://fishlearn.github.io/fishlearn/files.html.md"""
 __all__ = []
 
 # %% ../nbs/files.ipynb #71ca8d10
+import errno
 import os
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import ArgumentError, JobError
+from .errors import ArgumentError, FishlearnError, JobError
+from .parts import _part_folder, _TemporaryFolder
 
 # %% ../nbs/files.ipynb #b3e67196
+_ADVICE = {errno.ENAMETOOLONG: "choose a shorter name", errno.EROFS: "choose a place that can be written to",
+           errno.EACCES: "choose a place you may write to", errno.EPERM: "choose a place you may write to",
+           errno.ENOSPC: "free some space, or choose a place on another disk"}
+for _full in (errno.EDQUOT, errno.EFBIG): _ADVICE[_full] = _ADVICE[errno.ENOSPC]
+
+def _system_error(
+    error: BaseException,       # of any library
+) -> OSError | None:            # None if the error is of another kind
+    "The error of the system behind the error of a library."
+    if isinstance(error, OSError): return error
+    found = re.search(r"\(os error (\d+)\)", text := str(error))
+    if found: return OSError(int(found[1]), os.strerror(int(found[1])))
+    return next((OSError(n, os.strerror(n)) for n in _ADVICE if os.strerror(n) in text), None)
+
 def _write_error(
     target,             # file or folder
     why,                # the reason: an `OSError`, or text without a full stop
 ) -> JobError:          # to be raised
     "The error for a file or folder that cannot be written."
     reason = (why.strerror or str(why)) if isinstance(why, OSError) else why
-    return JobError(f"{target} cannot be written: {reason}.")
+    advice = _ADVICE.get(why.errno or 0) if isinstance(why, OSError) else None
+    name = str(target) if len(str(target)) < 200 else f"{str(target)[:80]}…"
+    return JobError(f"{name} cannot be written: {reason}{f'; {advice}' if advice else ''}.")
 
-# %% ../nbs/files.ipynb #f3c4bd47
-def _check_target(
-    folder,                 # where a model is to be saved
-    force: bool = False,    # replace an existing model?
-) -> Path:                  # the folder
-    "Refuse a folder that cannot or should not be written, before any work is done."
-    folder = Path(folder)
-    if folder.exists() and not force:
-        raise ArgumentError(f"{folder} exists already; choose another folder, or replace it with force=True (--force).")
-    if folder.exists() and not (folder / "species.json").is_file():
-        raise ArgumentError(f"{folder} is not a model folder and is not replaced; choose another folder.")
-    above = next(p for p in folder.absolute().parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise _write_error(folder, f"{above} is not a folder you may write to")
-    return folder
+# %% ../nbs/files.ipynb #b826654f
+def _is_stream(
+    file,           # target
+) -> bool:
+    "Whether a target is a pipe, a device, a terminal or an open file, and not the name of a file on a disk."
+    text = os.path.abspath(file)
+    if text in ("/dev/stdout", "/dev/stderr") or text.startswith(("/dev/fd/", "/proc/")): return True
+    try: mode = os.stat(file).st_mode
+    except (OSError, ValueError): return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
-# %% ../nbs/files.ipynb #094598dc
-def _swap(
-    fresh: Path,            # finished folder
-    folder: Path,           # its final name
-    old: Path,              # where to put an existing folder until the new one is in place
+def _write_stream(
+    file,           # pipe, device, terminal or open file
+    data: bytes,    # contents
 ) -> None:
-    "Move a folder into place; put the old one back if that fails."
-    existed = folder.exists()
-    if existed: folder.rename(old)
-    try: fresh.rename(folder)
-    except OSError:
-        if existed: old.rename(folder)
+    "Write to what can't be replaced."
+    sys.stdout.flush()
+    with open(file, "ab") as stream: stream.write(data)
+
+# %% ../nbs/files.ipynb #15e3b5c1
+def _store(
+    spare: Path,    # finished file
+    mode: int,      # from the umask
+) -> None:
+    "Give a file its mode, and make sure that it is on the disk."
+    os.chmod(spare, mode)
+    with open(spare, "rb") as f: os.fsync(f.fileno())
+
+@contextmanager
+def _spare_file(
+    target: Path,       # not a link
+) -> Iterator[Path]:    # its ending is that of the target
+    "A hidden file that takes the place of the target when the `with` block ends without an error."
+    with _part_folder(target) as part:
+        spare = part / target.name
+        with open(spare, "xb") as f: mode = stat.S_IMODE(os.fstat(f.fileno()).st_mode)
+        yield spare
+        _store(spare, mode)
+        os.replace(spare, target)
+
+@contextmanager
+def _replacing(
+    file,               # target
+) -> Iterator[Path]:    # file to write to
+    "Write a file completely or not at all, by any means."
+    try:
+        if _is_stream(file):
+            with _TemporaryFolder() as folder:
+                yield (spare := Path(folder, Path(file).name))
+                _write_stream(file, spare.read_bytes())
+        else:
+            with _spare_file(Path(os.path.realpath(file))) as spare: yield spare
+    except FishlearnError: raise
+    except Exception as e:
+        if why := _system_error(e): raise _write_error(file, why) from None
         raise
 
-def _write_folder(
-    folder,                         # target
-    fill: Callable[[Path], object], # writes files into the folder it is given
-    force: bool = False,            # replace an existing model?
-) -> Path:                          # the target
-    "Fill a folder beside the target, then move it into place."
-    folder = _check_target(folder, force)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as spare:
-            fresh, old = Path(spare) / "new", Path(spare) / "old"
-            fresh.mkdir()
-            fill(fresh)
-            _swap(fresh, folder, old)
-    except OSError as e: raise _write_error(folder, e) from None
-    return folder
-
-# %% ../nbs/files.ipynb #553cada8
-def _check_file(
-    file,           # target, or None for no file
+def _write_text(
+    file: Path,     # hidden, or in a hidden folder
+    text: str,      # contents; what is no text, such as an undecodable byte of a file name, becomes an escape
 ) -> None:
-    "Refuse a file that cannot be written, before any work is done."
-    if file is None: return
-    folder = Path(file).absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
-    if Path(file).is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
+    "Write any text as UTF-8."
+    file.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 def _write_file(
     file,           # target
     text: str,      # contents
 ) -> None:
     "Write a text file completely or not at all."
-    file = Path(file)
-    spare = file.with_name(f".{file.name}.part")
+    with _replacing(file) as spare: _write_text(spare, text)
+
+# %% ../nbs/files.ipynb #a080f221
+_MODEL_FILES = (  # of a model folder
+    "model.safetensors", "model.onnx", "species.json", "README.md", "history.csv", "photos.csv", "report.html",
+    "oof.parquet", "oof.csv", "gallery.safetensors", "confusion.png", "species.png", "identified.jpg", "training.png")
+_RUN_FILE = re.compile(r"state\.safetensors|history\.csv|stage-.+\.safetensors")   # of the folder of a training
+
+def _why_kept(
+    file: Path,             # not a link
+    picture: bool = False,  # is a chart to be written?
+) -> str:                   # "" if there is no reason
+    "Why a file must not be overwritten."
+    if (file.parent / "species.json").is_file() and file.name in _MODEL_FILES: return "belongs to a model"
+    if (file.parent / "state.safetensors").is_file() and _RUN_FILE.fullmatch(file.name):
+        return "belongs to a training that can be resumed"
+    if not file.is_file(): return ""
+    if not os.access(file, os.W_OK): return "is write-protected"
+    with open(file, "rb") as f: head = f.read(4096)
+    ours = b"matplotlib" in head.lower() if picture else b"\0" not in head
+    return "" if ours or not head else "is not a chart of an earlier run" if picture else "is not a text file"
+
+# %% ../nbs/files.ipynb #84836517
+def _check_place(
+    target,         # file or folder, as it was named
+    real: Path,     # the same without links, in a folder that exists
+) -> None:
+    "Refuse a target whose name is too long, or whose folder can't be written to."
     try:
-        spare.write_text(text, encoding="utf-8")
-        spare.replace(file)
-    except OSError as e:
-        with suppress(OSError): spare.unlink(missing_ok=True)
-        raise _write_error(file, e) from None
+        with suppress(FileNotFoundError): os.lstat(real)    # the error of a name that is too long
+        with _part_folder(real): pass
+    except (OSError, ValueError) as e: raise _write_error(target, e if isinstance(e, OSError) else str(e)) from None
+
+def _check_stream(
+    file,           # pipe, device, terminal or open file
+) -> None:
+    "Refuse a disk, a socket, and what may not be written to."
+    mode = os.stat(file).st_mode
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise ArgumentError(f"{file} is a disk or a socket; name a file to write.")
+    if not os.access(file, os.W_OK): raise _write_error(file, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+def _check_file(
+    file,                   # target, or None for no file
+    picture: bool = False,  # is a chart to be written?
+) -> None:
+    "Refuse a file that cannot or should not be written, before any work is done."
+    if file is None: return
+    if "\0" in str(file): raise ArgumentError("The name of a file cannot hold a NUL character; name another file.")
+    try:
+        if _is_stream(file): return _check_stream(file)
+        real = Path(os.path.realpath(file))
+        if real.is_symlink(): raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if real.is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
+        if not real.parent.is_dir(): raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
+        why = _why_kept(real, picture)
+    except OSError as e: raise _write_error(file, e) from None
+    if why: raise ArgumentError(f"{file} {why} and is not overwritten; name another file to write.")
+    _check_place(file, real)

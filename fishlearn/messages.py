@@ -9,11 +9,31 @@ __all__ = ['logger', 'set_verbosity', 'is_quiet', 'quiet', 'progress_bar']
 
 # %% ../nbs/messages.ipynb #5f376952
 import logging
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import StringIO
 
 from .errors import _check_option
+
+# %% ../nbs/messages.ipynb #66b691ad
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+def _printable(
+    text,               # anything; usually a name
+    keep: str = "",     # control characters that stay, such as a line feed
+) -> str:               # the same with control characters, changes of direction and undecodable bytes as escapes
+    "Make a text safe for a terminal."
+    def escape(found): return found[0] if found[0] in keep else ascii(found[0])[1:-1]
+    return _CONTROLS.sub(escape, str(text))
+
+def _show(
+    *lines,             # of text
+) -> None:
+    "Print results, safe for a terminal."
+    print(*(_printable(line, "\n") for line in lines), sep="\n")
 
 # %% ../nbs/messages.ipynb #11f71be4
 class _ConsoleHandler(logging.Handler):
@@ -23,8 +43,9 @@ class _ConsoleHandler(logging.Handler):
     ) -> None:
         "Write a message."
         try:
-            sys.stdout.write(f"{self.format(record)}\n")
+            sys.stdout.write(_printable(self.format(record), "\n\t") + "\n")
             sys.stdout.flush()
+        except OSError: pass
         except Exception: self.handleError(record)
 
 def _make_logger() -> logging.Logger:
@@ -61,13 +82,43 @@ def quiet() -> Iterator[None]:
     finally: logger.setLevel(before)
 
 # %% ../nbs/messages.ipynb #658c07e1
+@lru_cache
+def _progress_lines() -> type:
+    "The class of bars that write a line for every tenth of the work."
+    from tqdm.std import tqdm
+    class ProgressLines(tqdm):
+        tenths = 0
+        def display(self, msg=None, pos=None):
+            tenths = int(10 * self.n / self.total) if self.total else 0
+            if tenths <= self.tenths: return
+            self.tenths, size = tenths, tqdm.format_sizeof if self.unit_scale else str
+            with suppress(OSError):
+                sys.stderr.write(f"{self.desc}: {10 * tenths} % ({size(self.n)} of {size(self.total)})\n")
+                sys.stderr.flush()
+    return ProgressLines
+
+def _has_bars() -> bool:
+    "Whether there is a terminal or a notebook to draw bars in."
+    from tqdm import auto
+    return sys.stderr.isatty() or vars(auto)["notebook_tqdm"] is not vars(auto)["std_tqdm"]
+
+# %% ../nbs/messages.ipynb #3acdedd3
 def progress_bar(
     things=None,                # what to iterate over; None if the bar is advanced with `update`
     description: str = "",      # what is being done
     total: int | None = None,   # number of steps (default: the length of `things`)
     **kwargs                    # more arguments of `tqdm`
 ):                              # a `tqdm` bar
-    "A progress bar that `quiet` silences too."
+    "A progress bar, or lines where there is no terminal; `quiet` silences both."
     from tqdm.auto import tqdm
+    bars, kwargs = _has_bars(), dict(leave=False, delay=1) | kwargs
     if is_quiet(): kwargs["disable"] = True
-    return tqdm(things, desc=description, total=total, leave=False, delay=1, **kwargs)
+    if not bars: kwargs |= dict(delay=2, file=StringIO())
+    return (tqdm if bars else _progress_lines())(things, desc=_printable(description), total=total, **kwargs)
+
+def _silence_fastai_bars() -> None:
+    "Keep the lines that fastai prints after each epoch, without its bars, where there is no terminal."
+    from fastprogress import fastprogress
+    if _has_bars(): return
+    fastprogress.NO_BAR = True
+    vars(fastprogress)["print"] = lambda *args, **kwargs: None

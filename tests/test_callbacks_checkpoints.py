@@ -1,4 +1,7 @@
 "States on disk, and trainings that are interrupted at any batch."
+import copy
+import os
+import stat
 from contextlib import contextmanager
 
 import fastai.callback.schedule  # noqa: F401
@@ -28,7 +31,7 @@ def test_state(tmp_path):
 def test_format(tmp_path):
     _write_state(tmp_path / "state.safetensors", dict(a=1, b=[torch.ones(2), dict(c=torch.zeros(1))]))
     with safe_open(tmp_path / "state.safetensors", "pt") as f:
-        assert f.metadata() == dict(state='{"dict": [["a", 1], ["b", [{"tensor": "t0"}, {"dict": [["c", {"tensor": "t1"}]]}]]]}')
+        assert {k: v for k, v in f.metadata().items() if k != "sha256"} == dict(state='{"dict": [["a", 1], ["b", [{"tensor": "t0"}, {"dict": [["c", {"tensor": "t1"}]]}]]]}')
         assert sorted(f.keys()) == ["t0", "t1"]
 
 
@@ -53,6 +56,36 @@ def test_full_disk_keeps_the_old_state(tmp_path):
     with full_disk(10_000), pytest.raises(Exception):  # noqa: B017 (safetensors and the system raise different ones)
         _write_state(tmp_path / "state.safetensors", dict(x=torch.zeros(9999)))
     assert _read_state(tmp_path / "state.safetensors")["epoch"] == 3
+
+
+def test_full_disk_is_a_sentence(tmp_path):
+    with full_disk(10_000), pytest.raises(JobError, match="cannot be written: File too large; free some space"):
+        _write_state(tmp_path / "state.safetensors", dict(x=torch.zeros(9999)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
+def test_modes_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try: Checkpoint(tmp_path / "run")._once("lr", lambda: .003)
+    finally: os.umask(before)
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "run").iterdir()}
+    assert (stat.S_IMODE((tmp_path / "run").stat().st_mode), modes) == (0o777 & ~umask, {0o666 & ~umask})
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["history.csv", "state.safetensors"]
+
+
+def test_a_file_in_place_of_the_folder_is_kept(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    Checkpoint(tmp_path / "run")._once("lr", lambda: .003)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_links_are_not_followed(tmp_path):
+    "The hidden name could be guessed, and what it pointed to was overwritten."
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".state.safetensors.part").symlink_to("precious")
+    _write_state(tmp_path / "state.safetensors", STATE)
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_history_without_epochs(): assert len(_epoch_table("head", ["train_loss"], [], [])) == 0
@@ -103,3 +136,111 @@ def test_resumed_training_is_the_same(tmp_path, killed):
     assert rows == history
     assert all(torch.equal(again[k], v) for k, v in weights.items())
     assert (len(rows["valid_loss"]), len(rows["lrs"]), max(rows["lr"])) == (6, 24, max(rows["lrs"]))
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    "A training that was killed in its third epoch, and the weights it should end with."
+    folder = tmp_path_factory.mktemp("cut")
+    whole = run(folder / "whole")[0]
+    learn = toy(Checkpoint(folder / "cut"))
+    learn.checkpoint._begin_stage("all")
+    try:
+        with learn.no_logging(): learn.fit_one_cycle(6, .05, cbs=Killer(9))
+    except Death: pass
+    return folder / "cut" / "state.safetensors", whole
+
+
+def resumed(file):
+    "The weights that a training from a state ends with; None if the state is refused in one sentence."
+    try: return run(file.parent, resume=True)[0]
+    except JobError as e:
+        assert str(e).endswith("delete it and start again.") and "\n" not in str(e)
+
+
+def copy_state(cut, tmp_path):
+    file = tmp_path / "state.safetensors"
+    file.write_bytes(cut.read_bytes())
+    return file
+
+
+@pytest.mark.parametrize("at", [0, 7, 8, 20, 200, -2000, -1])
+def test_changed_and_cut_off_bytes_are_refused(cut, tmp_path, at):
+    file = copy_state(cut[0], tmp_path)
+    data = bytearray(file.read_bytes())
+    for changed in (data[:at], data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]):
+        file.write_bytes(changed)
+        assert resumed(file) is None
+
+
+def test_old_states_without_a_checksum_are_refused(cut, tmp_path):
+    from safetensors.torch import load_file, save_file
+    with safe_open(cut[0], "pt") as f: state = f.metadata()["state"]
+    save_file(load_file(cut[0]), tmp_path / "state.safetensors", metadata=dict(state=state))
+    assert resumed(tmp_path / "state.safetensors") is None
+
+
+def nested(depth):
+    tree = 1
+    for _ in range(depth): tree = [tree]
+    return tree
+
+
+def at(*keys, value=None, change=None):
+    "A change of a state at some place."
+    def tamper(state):
+        *way, last = keys
+        for k in way: state = state[k]
+        state[last] = change(state[last]) if change else value
+    return tamper
+
+
+def drop(*keys):
+    def tamper(state):
+        *way, last = keys
+        for k in way: state = state[k]
+        del state[last]
+    return tamper
+
+
+RUBBISH = [None, 3, "text", [], [1, [2]], dict(a=1), torch.zeros(2), torch.zeros(2, dtype=torch.int64)]
+PLACES = [("done",), ("found",), ("now",), ("lrs",), ("model",), ("lrs", "all"), ("model", "0.weight"), ("now", "rows"), ("now", "opt"),
+          ("now", "smooth"), ("now", "cbs"), ("now", "stage"), ("now", "names"), ("now", "opt", "state"), ("now", "opt", "hypers"),
+          ("now", "cbs", "keep_best"), ("now", "cbs", "weight_averaging"), ("now", "cbs", "keep_best", "weights"), ("now", "rows", 0)]
+SHAPES = [at("model", "0.weight", change=lambda t: t.T.contiguous()), at("model", "0.weight", change=torch.Tensor.double),
+          at("now", "opt", "state", 0, change=lambda s: {k: v.T.contiguous() if getattr(v, "ndim", 0) else v for k, v in s.items()}),
+          at("now", "cbs", "keep_best", "weights", "0.weight", change=lambda t: t[:1].clone()), at("now", "rows", change=lambda r: r * 40),
+          at("done", value=dict(all=dict(a=[1], b=[1, 2]))), at("found", value=dict(plan=[1])), at("found", value=dict(lr=dict(a=1)))]
+
+
+def signed(cut, tmp_path, tamper):
+    "A state that was changed, with a checksum that is right."
+    state = copy.deepcopy(_read_state(cut))
+    tamper(state)
+    _write_state(tmp_path / "state.safetensors", state)
+    return tmp_path / "state.safetensors"
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda p: "-".join(map(str, p)))
+def test_rubbish_with_a_right_checksum(cut, tmp_path, place):
+    "Never an internal error: refused, or the training ends with some weights."
+    for tamper in (drop(*place), *(at(*place, value=v) for v in RUBBISH)):
+        resumed(signed(cut[0], tmp_path, tamper))
+
+
+@pytest.mark.parametrize("tamper", SHAPES)
+def test_wrong_shapes_are_refused(cut, tmp_path, tamper): assert resumed(signed(cut[0], tmp_path, tamper)) is None
+
+
+def test_deep_nesting_is_refused(cut, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from fishlearn.callbacks.checkpoints import _digest
+    tensors, tree = load_file(cut[0]), "[" * 50_000 + "]" * 50_000
+    save_file(tensors, tmp_path / "state.safetensors", metadata=dict(state=tree, sha256=_digest(tree, tensors)))
+    assert resumed(tmp_path / "state.safetensors") is None
+
+
+def test_untouched_state_is_resumed(cut, tmp_path):
+    weights = resumed(copy_state(cut[0], tmp_path))
+    assert all(torch.equal(weights[k], v) for k, v in cut[1].items())

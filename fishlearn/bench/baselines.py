@@ -9,13 +9,13 @@ __all__ = ['fastai_baseline']
 
 # %% ../../nbs/bench/baselines.ipynb #021d2bff
 import os
-import tempfile
 from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 
 from ..messages import quiet
+from ..parts import _TemporaryFolder
 
 # %% ../../nbs/bench/baselines.ipynb #86d4c7e8
 def _fastai_loaders(
@@ -52,7 +52,7 @@ def fastai_baseline(
 def _temporary_cache():
     "An empty cache within a `with` block."
     before = os.environ.get("FISHLEARN_CACHE")
-    with tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True) as folder:
+    with _TemporaryFolder() as folder:
         os.environ["FISHLEARN_CACHE"] = folder
         try: yield
         finally:

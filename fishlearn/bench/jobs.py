@@ -10,7 +10,6 @@ __all__ = []
 # %% ../../nbs/bench/jobs.ipynb #53352fa3
 import subprocess
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pandas as pd
 from .baselines import _temporary_cache, _train_once, fastai_baseline
 from .timing import _comparison, _elapsed
 from ..messages import quiet
+from ..parts import _TemporaryFolder
 
 # %% ../../nbs/bench/jobs.ipynb #012bda11
 def _warm_up(
@@ -90,7 +90,7 @@ def _bench_growth(
 ) -> list:                  # of `Comparison`
     "Time and memory of the whole job, on many photos compared with few."
     from fishlearn.samples.fish import sample_fish
-    with tempfile.TemporaryDirectory() as folder, _temporary_cache():
+    with _TemporaryFolder() as folder, _temporary_cache():
         file, rows = Path(folder, "all.csv"), table[["path", "label"]]
         if len(rows) < n_large:
             rows = sample_fish(f"{folder}/fish", per_species=-(-n_large // 9), size=size)[["path", "label"]]

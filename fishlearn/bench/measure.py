@@ -11,7 +11,6 @@ __all__ = ['BENCHES', 'run_benches']
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -33,6 +32,7 @@ from .jobs import _bench_accuracy, _bench_again, _bench_growth
 from .timing import compare
 from ..errors import _check_option
 from ..messages import logger, quiet
+from ..parts import _TemporaryFolder
 
 # %% ../../nbs/bench/measure.ipynb #a75d5c9b
 def _bench_photos(
@@ -146,7 +146,7 @@ def _bench_predict(
     "Prediction, compared with two ways of plain fastai and with the network alone."
     paths, stock = _some_photos(table, max_photos), fastai_baseline(table, arch, pretrained=False)
     precisions = ["float32", *(["bfloat16"] if find_spec("openvino") else [])]
-    with tempfile.TemporaryDirectory() as folder:
+    with _TemporaryFolder() as folder:
         model, *rounded = [_loaded_model(table, arch, Path(folder, p), precision=p) for p in precisions]
     contenders = _prediction_contenders(model, stock, paths, turns)
     name = f"prediction of {len(paths)} photos, {arch}"
@@ -164,7 +164,7 @@ def _bench_start(
     run = partial(subprocess.run, capture_output=True, check=True)
     fastai = partial(run, [sys.executable, "-c", "import fastai.vision.all"])
     contender = _Contender("import fastai.vision.all", fastai, turns)
-    with tempfile.TemporaryDirectory() as folder:
+    with _TemporaryFolder() as folder:
         _loaded_model(table, arch, Path(folder, "model"))
         commands = [("--help",), ("predict", f"{folder}/model", _some_photos(table, 1)[0])]
         program = lambda words: partial(run, [sys.executable, "-m", "fishlearn.cli", *words])

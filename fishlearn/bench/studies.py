@@ -8,13 +8,14 @@ Docs: https://fishlearn.github.io/fishlearn/bench/studies.html.md"""
 __all__ = ['study_row', 'save_study']
 
 # %% ../../nbs/bench/studies.ipynb #b7e736ba
-import os
 from pathlib import Path
 
 import pandas as pd
 
+from ..csv_cells import _csv_text
 from ..errors import JobError
 from ..evaluation.interpret import Evaluation
+from ..files import _write_file
 
 # %% ../../nbs/bench/studies.ipynb #9f3221cf
 def study_row(
@@ -49,6 +50,5 @@ def save_study(
         raise JobError(f"{r.what}, {r.split}: accuracy {r.accuracy:.3f}, but {r.low_before:.3f}–{r.high_before:.3f} "
                        f"in {file.name}; find out why, or delete that file.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    table.round(4).to_csv(file.with_suffix(".part"), index=False, lineterminator="\n")
-    os.replace(file.with_suffix(".part"), file)
+    _write_file(file, _csv_text(table.round(4)))
     return table

@@ -146,7 +146,7 @@ class KeepBest(TrackerCallback):
     def state_dict(self): return dict(best=float(self.best), waited=self.waited, weights=self.weights)
 
     def load_state_dict(self, state):
-        self.best, self.waited, self.weights = state["best"], state["waited"], state["weights"]
+        self.best, self.waited, self.weights = float(state["best"]), int(state["waited"]), state["weights"]
 
 # %% ../../nbs/callbacks/basic.ipynb #9a469369
 class ProgressiveResize(Callback):

@@ -8,9 +8,10 @@ Docs: https://fishlearn.github.io/fishlearn/callbacks/checkpoints.html.md"""
 __all__ = ['Checkpoint']
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #d6de31e1
+import hashlib
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.torch_core import get_model, to_device
 from fastcore.foundation import L
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ..csv_cells import _csv_text
 from ..errors import JobError
+from ..files import _replacing, _write_file
 from ..messages import logger
 from ..processes import broadcast, is_main_process
+from ..targets import _fill_folder
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #bc0330ad
 def _flatten_state(
@@ -51,17 +55,35 @@ def _unflatten_state(
     return {k: _unflatten_state(v, tensors) for k, v in tree["dict"]}
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #ba19f262
+def _digest(
+    tree: str,          # JSON
+    tensors: dict,      # name → tensor
+) -> str:               # SHA-256
+    "The checksum of a state."
+    digest = hashlib.sha256(tree.encode())
+    for name in sorted(tensors):
+        t = tensors[name]
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)};".encode())
+        digest.update(memoryview(t.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
 def _write_state(
     file,               # target, `.safetensors`
     state: dict,        # a tree of tensors, numbers and text
-):
+) -> None:
     "Write a state, all or nothing."
     tensors: dict = {}
     file, tree = Path(file), json.dumps(_flatten_state(state, tensors))
-    unfinished = file.with_name(f".{file.name}.part")
-    save_file(tensors, unfinished, metadata=dict(state=tree))
-    with open(unfinished, "rb+") as f: os.fsync(f.fileno())
-    unfinished.replace(file)
+    def save(target): save_file(tensors, target, metadata=dict(state=tree, sha256=_digest(tree, tensors)))
+    if not file.parent.is_dir(): return _fill_folder(file.parent, lambda folder: save(folder / file.name))
+    with _replacing(file) as spare: save(spare)
+
+def _damaged(
+    file,               # checkpoint
+    what,               # what is wrong with it
+) -> JobError:          # to be raised
+    "The error for a state that can't be used."
+    return JobError(f"{file} is not a checkpoint, or it is damaged ({what}); delete it and start again.")
 
 def _read_state(
     file,               # from `_write_state`
@@ -69,10 +91,58 @@ def _read_state(
     "Read a state, without running any code in it."
     try:
         with safe_open(file, "pt") as f:
-            return _unflatten_state(json.loads(f.metadata()["state"]), {k: f.get_tensor(k) for k in f.keys()})
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as e:
-        raise JobError(f"{file} is not a checkpoint, or it is damaged ({type(e).__name__}); "
-                       "delete it and start again.") from None
+            found, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+        if found["sha256"] != _digest(found["state"], tensors): raise ValueError("checksum")
+        return _unflatten_state(json.loads(found["state"]), tensors)
+    except Exception as e: raise _damaged(file, type(e).__name__) from None
+
+# %% ../../nbs/callbacks/checkpoints.ipynb #5117ec03
+def _is_table(
+    found,              # part of a state
+) -> bool:
+    "Whether something is a table: columns of the same length."
+    return all(isinstance(v, list) for v in found.values()) and len({len(v) for v in found.values()}) < 2
+
+def _are_weights(
+    found,              # part of a state
+) -> bool:
+    "Whether something is the weights of a network."
+    return isinstance(found, dict) and all(isinstance(v, torch.Tensor) for v in found.values())
+
+def _is_number(
+    found,              # part of a state
+) -> bool:
+    "Whether something is a number, or a missing one."
+    return isinstance(found, (int, float, type(None)))
+
+def _is_position(
+    now: dict,          # part of a state
+) -> bool:
+    "Whether something is a place in a stage, or between stages."
+    if not now: return isinstance(now, dict)
+    rows, cbs = now["rows"], now["cbs"]
+    if not (isinstance(now["stage"], str) and isinstance(rows, list) and isinstance(cbs, dict)): return False
+    if not rows: return True
+    names, (loss, count), opt = now["names"], now["smooth"], now["opt"]
+    return (isinstance(names, list) and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+            and all(_is_number(v) for row in rows for v in row) and isinstance(count, int)
+            and loss.ndim == 0 and loss.dtype == torch.float32 and all(isinstance(s, dict) for s in opt["state"])
+            and all(_is_number(v) for h in opt["hypers"] for v in h.values()))
+
+# %% ../../nbs/callbacks/checkpoints.ipynb #5117ec01
+def _is_training(
+    state,              # from `_read_state`
+) -> bool:
+    "Whether a state has the form of the state of a training."
+    try:
+        done, found, now, lrs, model = (state[k] for k in ("done", "found", "now", "lrs", "model"))
+        plan, hardware = found.get("plan", {}), found.get("hardware", {})
+        numbers = [v for k, v in found.items() if k not in ("plan", "hardware")]
+        return (all(map(_is_table, done.values())) and all(isinstance(v, str) for v in plan.values())
+                and isinstance(hardware, dict) and all(isinstance(v, (int, float, str, list)) for v in numbers)
+                and all(r.ndim == 1 and r.is_floating_point() for r in lrs.values()) and _is_position(now)
+                and (_are_weights(model) or model is None and not done and not now.get("rows")))
+    except Exception: return False
 
 # %% ../../nbs/callbacks/checkpoints.ipynb #682bc978
 def _epoch_table(
@@ -101,6 +171,7 @@ class _SavedState(Callback):
         state: dict = dict(done={}, found={}, now={}, lrs={}, model=None)
         if resume and self.file and is_main_process() and self.file.is_file():
             state = _read_state(self.file)
+            if not _is_training(state): raise _damaged(self.file, "its form")
         self.state = broadcast(state)
         self.loaded = self.state["model"] is None
 
@@ -108,13 +179,10 @@ class _SavedState(Callback):
         "Write the state, if there is a folder and this is the main process."
         if self.file is None or not is_main_process(): return
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             _write_state(self.file, self.state)
-            self.history.to_csv(self.file.with_name("history.csv"), index=False)
-        except (OSError, SafetensorError) as e:
-            if not self.warned:
-                logger.warning(f"{self.file} cannot be written ({getattr(e, 'strerror', None) or e}): "
-                               "training continues, and the last good state is kept")
+            _write_file(self.file.with_name("history.csv"), _csv_text(self.history))
+        except JobError as e:
+            if not self.warned: logger.warning(f"{e} Training continues, and the last good state is kept.")
             self.warned = True
 
     @property
@@ -138,6 +206,24 @@ class _FoundValues(_SavedState):
             self._write()
         return self.state["found"][name]
 
+# %% ../../nbs/callbacks/checkpoints.ipynb #90bbb337
+def _check_tensors(
+    saved: dict,        # name → tensor
+    wanted: dict,       # name → tensor
+) -> None:
+    "Raise an error if tensors are missing, or of another shape or type."
+    for name, value in wanted.items():
+        if saved[name].shape != value.shape or saved[name].dtype != value.dtype: raise ValueError(name)
+
+@contextmanager
+def _using_state(
+    file,               # checkpoint
+) -> Iterator[None]:
+    "Refuse a state that does not fit the network."
+    try: yield
+    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as e:
+        raise _damaged(file, f"it does not fit the network: {type(e).__name__}") from None
+
 # %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
 class _ResumedStage(_FoundValues):
     "Continues a stage where it was interrupted."
@@ -145,7 +231,9 @@ class _ResumedStage(_FoundValues):
         "Load the weights from the state, unless a stage has already started."
         if self.loaded: return
         net = get_model(self.learn.model)
-        net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
+        with _using_state(self.file):
+            _check_tensors(self.state["model"], net.state_dict())
+            net.load_state_dict({k: self.state["model"][k] for k in net.state_dict()})
 
     def _begin_stage(self,
         stage: str,     # name of the stage
@@ -160,14 +248,26 @@ class _ResumedStage(_FoundValues):
         "Restore optimiser, recorder and callbacks."
         now, searching = self.state["now"], hasattr(self.learn, "lr_finder")
         self.skip, self.rows = (0, []) if searching else (len(now["rows"]), list(now["rows"]))
-        if not self.skip: return
-        opt, recorder = now["opt"], self.learn.recorder
+        if self.skip:
+            with _using_state(self.file): self._restore(now)
+
+    def _restore(self,
+        now: dict,      # position in the stage
+    ):
+        "Give optimiser, recorder and callbacks the state they had."
+        opt, recorder, net = now["opt"], self.learn.recorder, get_model(self.learn.model)
+        if self.skip > self.learn.n_epoch: raise ValueError("epochs")
+        for (p, *_), s in zip(self.learn.opt.all_params(), opt["state"]):
+            _check_tensors({k: v for k, v in s.items() if getattr(v, "ndim", 0)},
+                           {k: p for k, v in s.items() if getattr(v, "ndim", 0)})
         states = to_device(opt["state"], self.learn.dls.device)
         self.learn.opt.load_state_dict(dict(hypers=L(opt["hypers"]), state=states))
         recorder.lrs = self.state["lrs"][now["stage"]].tolist()
         recorder.smooth_loss.val, recorder.smooth_loss.count = now["smooth"]
         for cb in self.learn.cbs:
-            if cb.name in now["cbs"]: cb.load_state_dict(now["cbs"][cb.name])
+            if cb.name not in now["cbs"]: continue
+            cb.load_state_dict(saved := now["cbs"][cb.name])
+            if saved.get("weights"): _check_tensors(saved["weights"], net.state_dict())
 
     def before_epoch(self):
         "Skip an epoch that is finished."

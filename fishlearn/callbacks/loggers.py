@@ -23,6 +23,7 @@ from fastcore.basics import chunked, noop
 from fastcore.foundation import L
 
 from ..errors import ArgumentError, JobError, _check_option
+from ..files import _write_file
 
 # %% ../../nbs/callbacks/loggers.ipynb #88b94d63
 class _ContinuedSteps:
@@ -81,9 +82,9 @@ def _kept_id(
 ) -> str:
     "The id of a training, the same after an interruption."
     file = Path(file)
-    if again and file.is_file(): return file.read_text(encoding="utf-8")
+    if again and file.is_file(): return file.read_text(encoding="utf-8", errors="replace")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(new := make(), encoding="utf-8")
+    _write_file(file, new := make())
     return new
 
 # %% ../../nbs/callbacks/loggers.ipynb #09e11150

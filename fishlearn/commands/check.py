@@ -34,28 +34,30 @@ def _print_leaks(
     card,           # from `data_card`
 ):
     "Print copies, splits side by side, and what a model might learn instead of animals."
+    from fishlearn.messages import _show
     from fishlearn.splits.copies_report import copies_summary
     from fishlearn.splits.leaks import leak_table, leaks_summary
     from fishlearn.splits.shortcuts import shortcuts_summary
-    print("", *copies_summary(card.copies), sep="\n")
+    _show("", *copies_summary(card.copies))
     lines = [f"split {name}: {line}" for name, report in card.leaks.items() for line in leaks_summary(report)[:1]]
-    print(*lines, "", sep="\n")
+    _show(*lines, "")
     table = leak_table(card.leaks)
     cell = lambda v: "" if v != v else f"{v:.2f}" if isinstance(v, float) else v
     _print_table(table.map(cell).itertuples(index=False), [c.replace("_", " ") for c in table])
-    print("(copies, other frames: held-out photos with one in training; "
+    _show("(copies, other frames: held-out photos with one in training; "
           "the rest: accuracy of predicting the species from that alone)")
     honest = card.leaks["by copies"].shortcuts
-    if len(honest): print(*shortcuts_summary(honest), sep="\n")
+    if len(honest): _show(*shortcuts_summary(honest))
 
 def _print_health(
     card,           # from `data_card`
 ):
     "Print the balance of species, and broken and unusual files."
+    from fishlearn.messages import _show
     balance = card.facts["imbalance"]
-    print(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
+    _show(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
           f"effective number of species {balance['effective_species']}")
-    if not len(card.health): return print("every photo can be read")
+    if not len(card.health): return _show("every photo can be read")
     _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
 
 # %% ../../nbs/commands/check.ipynb #5ba3fbc6
@@ -64,11 +66,12 @@ def _print_contradictions(
     show: int = 50, # photos to list
 ):
     "Print photos of which a copy has another label."
+    from fishlearn.messages import _show
     found = card.facts.get("contradictions", [])
     if not found: return
-    print("\nleft out, since a copy has another label:")
+    _show("\nleft out, since a copy has another label:")
     _print_table([list(r.values()) for r in found[:show]], ["photo", "label", "copy", "its label"], numbers=())
-    if len(found) > show: print(f"and {len(found) - show} more; --csv and --json have all")
+    if len(found) > show: _show(f"and {len(found) - show} more; --csv and --json have all")
 
 @_app.command()
 @_with_box_options
@@ -89,7 +92,7 @@ def check(
     from fishlearn.data.photos import photo_table
     from fishlearn.data.summary import photos_summary
     from fishlearn.files import _write_file
-    from fishlearn.messages import logger
+    from fishlearn.messages import _show, logger
     from fishlearn.reports.card_page import _warnings_of
     from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
@@ -101,6 +104,6 @@ def check(
     _print_health(card)
     _print_leaks(card)
     _print_contradictions(card)
-    print("", *(w for w in _warnings_of(card.facts) if w not in said), sep="\n")
+    _show("", *(w for w in _warnings_of(card.facts) if w not in said))
     if json_file: _write_file(json_file, card.to_json())
     if html: _write_file(html, card.to_html())

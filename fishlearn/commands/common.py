@@ -33,15 +33,19 @@ def _print_table(
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from fishlearn.messages import _printable
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i, c in enumerate(columns): table.add_column(c, justify="right" if i in numbers else "left", overflow="fold")
-    for r in rows: table.add_row(*(Text(str(c)) for c in r))
+    for i, c in enumerate(columns):
+        table.add_column(_printable(c), justify="right" if i in numbers else "left", overflow="fold")
+    for r in rows: table.add_row(*(Text(_printable(c)) for c in r))
     Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200).print(table)
 
 def _print_evaluation(
     metrics: dict,          # from `Evaluation.metrics`
 ):
     "Print the per-species table and the scores below it."
+    from fishlearn.messages import _show
     def cells(name, row):
         low, high = row["recall_ci"]
         return (name, f"{row['precision']:.2f}", f"{row['recall']:.2f}", f"{low:.2f}–{high:.2f}", f"{row['f1']:.2f}",
@@ -49,7 +53,7 @@ def _print_evaluation(
     _print_table([cells(n, r) for n, r in metrics["per_species"].items()],
                  ["species", "precision", "recall", "95 %", "f1", "photos"])
     low, high = metrics["accuracy_ci"]
-    print(f"\naccuracy {metrics['accuracy']:.3f} (95 % {low:.3f}–{high:.3f}) on {metrics['n']} photos, "
+    _show(f"\naccuracy {metrics['accuracy']:.3f} (95 % {low:.3f}–{high:.3f}) on {metrics['n']} photos, "
           f"balanced accuracy {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f}, "
           f"calibration error {metrics['ece']:.3f}")
 
@@ -115,18 +119,35 @@ def _write_photos(
     file: Path,     # CSV file to write
 ):
     "Write a photo table, its paths relative to the file, such that it reads back the same."
+    from fishlearn.csv_cells import _csv_text
     from fishlearn.deploy.model_folder import _relative_paths
     from fishlearn.files import _write_file
-    table = _relative_paths(table, Path(file).absolute().parent)
-    odd = any(table[c].astype(str).str.contains("\r", regex=False).any() for c in ("path", "label", "group"))
-    _write_file(file, table.to_csv(index=False, lineterminator="\n", quoting=1 if odd else 0))
+    _write_file(file, _csv_text(_relative_paths(table, Path(file).absolute().parent)))
+
+# %% ../../nbs/commands/common.ipynb #c155986a
+def _is_same_file(
+    a,              # path
+    b,              # path
+) -> bool:
+    "Whether two paths are one file."
+    try: return os.path.realpath(a) == os.path.realpath(b) or os.path.samefile(a, b)
+    except (OSError, ValueError): return False
 
 def _check_targets(
-    photos: str,    # input
-    *files          # to write, or None
-):
-    "Refuse files that can't be written, that are the same, or that are the input."
-    from fishlearn.files import _check_file
+    inputs,         # what is read: a path, or a list of paths
+    *files,         # texts to write, or None
+    chart=None,     # picture to write
+) -> None:
+    "Refuse files that can't be written, that are the same, or that are an input, a photo or the file of a model."
+    from fishlearn.data.find import _is_photo_name
+    from fishlearn.files import _check_file, _is_stream
     for file in files: _check_file(file)
-    taken = [Path(f).resolve() for f in (photos, *files) if f]
-    if len(set(taken)) < len(taken): raise ArgumentError("PHOTOS, --csv, --json and --html must be different files.")
+    _check_file(chart, picture=True)
+    targets = [f for f in (*files, chart) if f and not _is_stream(f)]
+    for f in targets:
+        if f != chart and os.path.exists(f) and _is_photo_name(os.path.basename(os.path.realpath(f))):
+            raise ArgumentError(f"{f} is a photo and is not overwritten; name another file to write.")
+        if any(_is_same_file(f, i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)):
+            raise ArgumentError(f"{f} is one of the inputs and is not overwritten; name another file to write.")
+    if any(_is_same_file(a, b) for i, a in enumerate(targets) for b in targets[:i]):
+        raise ArgumentError("Each result must go to a file of its own; name different files.")

@@ -16,6 +16,7 @@ import typer
 
 from fishlearn.commands.common import (
     _app,
+    _check_targets,
     _Json,
     _label_argument,
     _LabelCol,
@@ -44,15 +45,16 @@ def evaluate(
     boxes=None,
 ):
     "Evaluate a model on photos whose species is known."
-    from fishlearn.files import _check_file, _write_file
-    _check_file(json_file)
+    _check_targets(photos, json_file)
     from fishlearn.deploy.species_model import SpeciesModel
+    from fishlearn.files import _write_file
+    from fishlearn.messages import _show
     label = _label_argument(photos, label_re, label_col)
     evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim, boxes, conflicts)
     metrics = evaluation.metrics()
     _print_evaluation(metrics)
     for r in evaluation.most_confused().head(5).itertuples():
-        print(f"  {r.photos} × {r.actual} mistaken for {r.predicted}")
+        _show(f"  {r.photos} × {r.actual} mistaken for {r.predicted}")
     if json_file: _write_file(json_file, json.dumps(metrics, indent=1, ensure_ascii=False))
 
 # %% ../../nbs/commands/predict.ipynb #3f49d6dc
@@ -61,9 +63,10 @@ def _write_answers(
     file: Path,     # CSV file to write
 ):
     "Answers as CSV, alternatives as text."
+    from fishlearn.csv_cells import _csv_text
     from fishlearn.files import _write_file
     text = [", ".join(f"{s} {p:.3f}" for s, p in row) for row in table.alternatives]
-    _write_file(file, table.assign(alternatives=text).to_csv(index=False, lineterminator="\n"))
+    _write_file(file, _csv_text(table.assign(alternatives=text)))
 
 def _print_answers(
     table,          # from `SpeciesModel.predict`
@@ -88,8 +91,7 @@ def predict(
     boxes=None,
 ):
     "Identify the species in photos."
-    from fishlearn.files import _check_file
-    _check_file(csv)
+    _check_targets(photos, csv)
     from fishlearn.deploy.species_model import SpeciesModel
     table = SpeciesModel.load(model, precision).predict(photos, top, boxes)
     if csv: _write_answers(table, csv)

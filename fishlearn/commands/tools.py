@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from .common import _app, _Json, _label_argument, _LabelCol, _LabelRe, _PathCol, _print_table
+from fishlearn.commands.common import (
+    _app,
+    _check_targets,
+    _Json,
+    _label_argument,
+    _LabelCol,
+    _LabelRe,
+    _PathCol,
+    _print_table,
+)
 
 # %% ../../nbs/commands/tools.ipynb #633c8409
 @_app.command()
@@ -24,11 +33,28 @@ def cache(
     "Show or clear the decoded photos and features that are kept between runs."
     from fishlearn.cache import cache_folder, cache_limit, cache_table
     from fishlearn.cache import clear as clear_cache
+    from fishlearn.messages import _show
     if clear: clear_cache()
     table = cache_table()
     rows = [(r.kind, r.entries, f"{r.MB:.1f}", r.last_used) for r in table.itertuples()]
     if rows: _print_table(rows, ["kept", "entries", "MB", "last used"], numbers=[1, 2])
-    print(f"{table.MB.sum():.0f} MB of at most {cache_limit() / 1e6:.0f} (FISHLEARN_CACHE_GB) in {cache_folder()}")
+    _show(f"{table.MB.sum():.0f} MB of at most {cache_limit() / 1e6:.0f} (FISHLEARN_CACHE_GB) in {cache_folder()}")
+
+# %% ../../nbs/commands/tools.ipynb #929f9cd0
+def _chart_format(
+    chart: Path,    # to write
+) -> str:           # such as `png`
+    "The format of a chart, by the ending of its name."
+    return chart.suffix[1:].lower() or "png"
+
+def _check_chart(
+    chart: Path | None,     # to write
+) -> None:
+    "Refuse a format that Matplotlib doesn't write."
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    from fishlearn.errors import _check_option
+    if chart: _check_option(_chart_format(chart), FigureCanvasBase.get_supported_filetypes(), "format of charts")
 
 # %% ../../nbs/commands/tools.ipynb #3327bec2
 @_app.command()
@@ -47,22 +73,24 @@ def bench(
     chart: Annotated[Path | None, typer.Option(help="Write a chart to this file.")] = None,
 ):
     "Measure how fast fishlearn is here, side by side with plain fastai."
-    import tempfile
-
-    from fishlearn.files import _check_file, _write_file
-    for file in (json_file, csv, chart): _check_file(file)
+    _check_targets(photos or (), json_file, csv, chart=chart)
+    _check_chart(chart)
     from fishlearn.bench.measure import _bench_photos, run_benches
     from fishlearn.bench.timing import bench_table, plot_bench
+    from fishlearn.csv_cells import _csv_text
+    from fishlearn.files import _replacing, _write_file
     from fishlearn.models.hardware import best_device, machine
+    from fishlearn.parts import _TemporaryFolder
     label = photos and _label_argument(photos, label_re, label_col)
-    with tempfile.TemporaryDirectory() as folder:
+    with _TemporaryFolder() as folder:
         table = bench_table(run_benches(_bench_photos(photos, label, path_col, folder), only or (), arch))
     _print_bench(table)
     here = machine(best_device())
     found = dict(machine=here, found=table.to_dict("records"))
     if json_file: _write_file(json_file, json.dumps(found, indent=1, ensure_ascii=False))
-    if csv: _write_file(csv, table.to_csv(index=False, lineterminator="\n"))
-    if chart: plot_bench(table, here).savefig(chart, dpi=110)
+    if csv: _write_file(csv, _csv_text(table))
+    if chart:
+        with _replacing(chart) as spare: plot_bench(table, here).savefig(spare, dpi=110, format=_chart_format(chart))
 
 # %% ../../nbs/commands/tools.ipynb #faf7055b
 def _print_bench(

@@ -11,8 +11,9 @@ __all__ = ['train', 'demo']
 import inspect
 import os
 import re
-import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,8 @@ from fishlearn.commands.common import (
     _print_evaluation,
     _with_box_options,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, JobError
+from ..signals import _stop
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
 # %% ../../nbs/commands/train.ipynb #f1af1e56
@@ -105,14 +107,66 @@ def _parse_size(
 # %% ../../nbs/commands/train.ipynb #254eba3d
 def _run_folder(
     out: Path,      # model folder to write
-    resume: bool,   # continue a training that was cut off?
-    force: bool,    # start again?
 ) -> Path:          # where the state of a training is kept until the model is saved
     "The folder of a run, beside the model it will become."
-    run = Path(out).absolute().with_name(f"{Path(out).name}.run")
-    if force and not resume: shutil.rmtree(run, ignore_errors=True)
-    return run
+    return Path(os.path.realpath(f"{os.path.abspath(out)}.run"))
 
+def _has_state(
+    run: Path,      # folder of a training
+) -> bool:
+    "Whether there is something to resume."
+    return (run / "state.safetensors").is_file()
+
+@contextmanager
+def _way_on(
+    out: Path,      # model folder to write
+) -> Iterator[None]:
+    "Say how a training that is stopped goes on, if there is a state to resume."
+    try: yield
+    except BaseException:
+        if _has_state(_run_folder(out)): _stop.way_on = "run the same command with --resume to continue"
+        raise
+
+# %% ../../nbs/commands/train.ipynb #254eba3f
+def _save(
+    model,          # `SpeciesModel`, just trained
+    out: Path,      # model folder to write
+    force: bool,    # replace a model that is there?
+    run: Path,      # folder of its training
+) -> None:
+    "Save a model, then delete the state of its training; if it can't be saved, say that the training is kept."
+    from fishlearn.targets import _delete_run
+    try: model.save(out, force)
+    except JobError as e:
+        if not _has_state(run): raise
+        raise JobError(f"{str(e).rstrip('.')}; the training is kept in {run}, so run the same command with --resume "
+                       "to save the model.") from None
+    _delete_run(run)
+
+def _train_and_save(
+    photos: str,    # input
+    label: str | None,  # pattern or column
+    out: Path,      # model folder to write
+    resume: bool,   # continue a training that was cut off?
+    force: bool,    # start again, and replace a model that is there?
+    options: dict,  # of `train_species_model`; None where one was not given
+):                  # `SpeciesModel`
+    "Check the targets, train, and save."
+    from fishlearn.targets import _check_run, _check_target, _delete_run
+    _check_target(out, force)
+    _check_run(run := _run_folder(out))
+    from fishlearn.core import train_species_model
+    from fishlearn.processes import _local_only, is_main_process
+    if force and not resume and is_main_process(): _delete_run(run)
+    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    chosen = {k: v for k, v in options.items() if v is not None}
+    if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
+    model = train_species_model(photos, label, run=run, resume=resume, **chosen)
+    if is_main_process():
+        with _local_only(): _save(model, out, force, run)
+    return model
+
+# %% ../../nbs/commands/train.ipynb #254eba3e
 @_app.command()
 @_with_training_options
 @_with_box_options
@@ -130,21 +184,30 @@ def train(
     **options,
 ):
     "Train a model on photos and save it."
-    from fishlearn.files import _check_target
-    _check_target(out, force)
-    from fishlearn.core import train_species_model
-    from fishlearn.processes import _local_only, is_main_process
-    run = _run_folder(out, resume, force)
-    if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    chosen = {k: v for k, v in options.items() if v is not None}
-    if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
-    label = _label_argument(photos, label_re, label_col)
-    model = train_species_model(photos, label, path_col, group_col or None, label_delim, run, resume, boxes=boxes,
-                                **chosen)
+    from fishlearn.messages import _show
+    from fishlearn.processes import is_main_process
+    with _way_on(out):
+        model = _train_and_save(photos, _label_argument(photos, label_re, label_col), out, resume, force,
+                                dict(path=path_col, group=group_col or None, label_delim=label_delim, boxes=boxes,
+                                     **options))
     if not is_main_process(): return
     if model.metrics: _print_evaluation(model.metrics)
-    with _local_only(): print(f"saved {model.save(out, force)}")
-    shutil.rmtree(run, ignore_errors=True)
+    _show(f"saved {out}")
+
+# %% ../../nbs/commands/train.ipynb #9603e496
+def _demo_folder(
+    out: Path | None,   # as it was named
+) -> Path:
+    "The folder for photos and model; nothing in it is overwritten."
+    import secrets
+    import tempfile
+
+    from fishlearn.targets import _check_target
+    folder = out or Path(tempfile.gettempdir(), f"fishlearn-demo-{secrets.token_hex(4)}")
+    _check_target(folder / "model")
+    if os.path.lexists(folder / "photos"):
+        raise ArgumentError(f"{folder / 'photos'} exists already; choose another folder.")
+    return folder
 
 # %% ../../nbs/commands/train.ipynb #d6c89e91
 @_app.command()
@@ -154,18 +217,14 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed, same photos and training.")] = 0,
 ):
     "Draw nine invented species, train on them, and save the model with its pictures."
-    import tempfile
-
-    from fishlearn.files import _check_target
-    folder = out or Path(tempfile.mkdtemp(prefix="fishlearn-demo-"))
-    _check_target(folder / "model")
+    folder = _demo_folder(out)
     from fishlearn.core import train_species_model
-    from fishlearn.messages import logger
+    from fishlearn.messages import _show, logger
     from fishlearn.samples.fish import sample_fish
     logger.info(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
     sample_fish(folder / "photos", per_species, seed=seed)
     model = train_species_model(folder / "photos", seed=seed)
     _print_evaluation(model.evaluation.metrics())
     model.save(folder / "model")
-    print(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
+    _show(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
           f"try: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")

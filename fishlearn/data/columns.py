@@ -51,7 +51,7 @@ def _one_hot_labels(
     "Read a table with a column per species."
     flags = {c: _flags(df[c], "0") for c in df.columns if c != path}
     if len(flags) < 2 or not len(df) or None in flags.values(): return None
-    return [[c for c, f in flags.items() if f[i]] for i in range(len(df))]
+    return [[c for c, f in flags.items() if f and f[i]] for i in range(len(df))]
 
 # %% ../../nbs/data/columns.ipynb #a923d0bd
 class _GivenSplit(NamedTuple):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..csv_cells import _active
 from .file_types import _is_photo_name
 from .names import _clean_text
 from ..errors import ArgumentError
@@ -146,7 +147,7 @@ class _Columns:
     ) -> None:
         "Add a row."
         for cells, known, cell in zip_longest(self.cells, self.known, row[:len(self.names)]):
-            cell = None if cell == "" else cell
+            cell = None if cell == "" else _active(cell)
             cells.append(known.setdefault(cell, cell) if len(known) < 10_000 else known.get(cell, cell))
 
     def frame(self) -> pd.DataFrame:    # columns without a name and a cell are left out

@@ -8,7 +8,10 @@ Docs: https://fishlearn.github.io/fishlearn/data/folders.html.md"""
 __all__ = ['from_folder', 'from_name_re', 'from_path_func', 'from_name_func']
 
 # %% ../../nbs/data/folders.ipynb #0cbccd1e
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -130,32 +133,70 @@ def from_folder(
                          recurse, label_delim)
 
 # %% ../../nbs/data/folders.ipynb #5a3955e4
+def _shown(
+    pattern: str,       # regular expression
+) -> str:
+    "A pattern for a sentence."
+    return repr(pattern if len(pattern) < 200 else f"{pattern[:80]}…")
+
 def _compile_label(
     pattern: str,       # regular expression with one group, such as `^(.+)_\d+\.jpg$`
 ) -> re.Pattern:
     "Compile a pattern for labels, or raise what is wrong with it."
     try: compiled = re.compile(pattern)
-    except re.error as e:
-        raise ArgumentError(f"The pattern {pattern!r} is no regular expression: {e}.") from None
+    except (re.error, RecursionError, OverflowError, MemoryError) as e:
+        why = "it is nested too deeply" if isinstance(e, RecursionError) else e
+        raise ArgumentError(f"The pattern {_shown(pattern)} is no regular expression: {why}.") from None
     if not compiled.groups:
-        raise ArgumentError(f"The pattern {pattern!r} needs parentheses around the species, "
+        raise ArgumentError(f"The pattern {_shown(pattern)} needs parentheses around the species, "
                             "as in '^(.+)_\\d+\\.jpg$'.")
     return compiled
 
+# %% ../../nbs/data/folders.ipynb #5a3955e5
+_SEARCH = """
+import json, re, sys
+pattern, texts, limit = json.load(sys.stdin)
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+except ImportError: pass
+found = [re.search(pattern, text) for text in texts]
+json.dump([m and m.groups()[:1] for m in found], sys.stdout)
+"""
+
+def _search_all(
+    pattern: str,           # regular expression with a group
+    texts: list,            # file names or paths
+    seconds: float = 10,    # time limit for the first thousand
+) -> list:                  # for each text what the first group found, as a list of one, or None
+    "Search in a process of its own, because some patterns would run for ever."
+    limit = seconds + len(texts) / 10_000
+    words = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    try:
+        done = subprocess.run(words, input=json.dumps([pattern, texts, int(limit) + 2]), text=True, timeout=limit,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        raise ArgumentError(f"The pattern {_shown(pattern)} takes longer than {limit:.0f} seconds on {len(texts)} "
+                            "names; leave out repetitions within repetitions, such as (a+)+.") from None
+    return json.loads(done.stdout)
+
+# %% ../../nbs/data/folders.ipynb #5a3955e6
 def _match_names(
     photos: list,       # `Path`s
     folder,             # that contains them
     pattern: str,       # regular expression; its first group is the species
 ) -> list:              # species or None
     "Find the species in file names, or else in paths."
-    compiled, home = _compile_label(pattern), Path(folder).resolve().name
+    _compile_label(pattern)
+    home = Path(folder).resolve().name
     below = [p.relative_to(folder).as_posix() for p in photos]
     for texts in ([p.name for p in photos], below, [f"/{home}/{b}" for b in below]):
-        found = [compiled.search(text) for text in texts]
-        if any(found): return [m and m.group(1) for m in found]
-    raise ArgumentError(f"The pattern {pattern!r} matches none of the {len(photos)} file names or paths, "
+        found = _search_all(pattern, texts)
+        if any(found): return [groups and groups[0] for groups in found]
+    raise ArgumentError(f"The pattern {_shown(pattern)} matches none of the {len(photos)} file names or paths, "
                         f"such as {below[0]!r}.")
 
+# %% ../../nbs/data/folders.ipynb #5a3955e7
 def from_name_re(
     folder,                         # where the photos are
     pattern: str,                   # regular expression; its first group is the species

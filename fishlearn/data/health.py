@@ -37,7 +37,7 @@ from .regions import _photo_file
 from .table import _usable, leave_out
 from .workers import _inspect_batch, _inspect_rows
 from ..errors import JobError
-from ..messages import progress_bar
+from ..messages import logger, progress_bar
 
 # %% ../../nbs/data/health.ipynb #5195bca3
 def _check_space(
@@ -52,6 +52,17 @@ def _check_space(
     if free < needed:
         raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free; "
                        f"free some space, or set {variable} to a folder on a larger disk.")
+
+# %% ../../nbs/data/health.ipynb #02ad53ac
+def _has_space(
+    needed: int,        # bytes
+) -> bool:
+    "Whether decoded photos fit into the cache; if not, say so."
+    try: _check_space(needed, cache_folder(), "FISHLEARN_CACHE")
+    except JobError as e:
+        logger.warning(f"{e} Until then they are not kept, and each is decoded whenever it is needed.")
+        return False
+    return True
 
 # %% ../../nbs/data/health.ipynb #57278f65
 def _get_known_facts(
@@ -76,7 +87,7 @@ def _inspect_all(
     names = [_file_key(p) for p in photos]
     found = _get_known_facts(photos, names, preprocessing)
     rows = [(i, os.path.abspath(p)) for i, p in enumerate(photos) if found[i] is None]
-    if preprocessing: _check_space(len(rows) * np.prod(preprocessing.size) * 3, cache_folder(), "FISHLEARN_CACHE")
+    if preprocessing and not _has_space(len(rows) * np.prod(preprocessing.size) * 3): preprocessing = None
     work = partial(_inspect_batch, preprocessing=preprocessing, cache=str(cache_folder()))
     with progress_bar(total=len(rows), description="read photos") as bar:
         for row, facts in _inspect_rows(work, rows, batch_size, seconds):

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -53,7 +53,7 @@ def _file_index(
 ) -> dict:                      # folded name, with and without its ending → paths
     "All files below a folder by their names."
     index = defaultdict(list)
-    files = _walk(folder, True, _FoundFiles([], [], [], [], []), onerror=None)
+    files = _walk(Path(folder), True, _FoundFiles([], [], [], [], []), onerror=None)
     for file in progress_bar(islice(files, max_files), "look for files"):
         index[_folded(file.name)].append(file.as_posix())
         if file.suffix.lower() in _PHOTO_SUFFIXES: index[_folded(file.stem)].append(file.as_posix())

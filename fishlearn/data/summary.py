@@ -17,6 +17,7 @@ import pandas as pd
 from .names import _similar_lines, _similar_names
 from .passed_over import _passed_over_lines, _vanished_line
 from .table import SEPARATOR, _is_multilabel, _species_sizes, _usable
+from ..messages import _printable
 
 # %% ../../nbs/data/summary.ipynb #969376bd
 def _short_path(
@@ -28,8 +29,8 @@ def _short_path(
 def _escape_label(
     text,           # the name of a species
 ) -> str:           # the name for Matplotlib
-    "Escape dollar signs, which mark mathematics in Matplotlib."
-    return str(text).replace("$", r"\$")
+    "Escape dollar signs, which mark mathematics in Matplotlib, and control characters."
+    return _printable(text, "\n").replace("$", r"\$")
 
 # %% ../../nbs/data/summary.ipynb #e8c44162
 def _common_folder(

@@ -118,7 +118,7 @@ def _split_names(
     column,         # the `split` column of any table
 ) -> list:          # `train`, `valid`, `test` or None
     "Bring the names of splits into one form."
-    return [_SPLITS.get(_split_word(v)) for v in column]
+    return [_SPLITS.get(_split_word(v) or "") for v in column]
 
 # %% ../../nbs/data/table.ipynb #97eaffcf
 def _tidy_columns(

@@ -25,6 +25,7 @@ from .known import _inspect_once, _put_photos
 from .preprocessing import Preprocessing
 from ..errors import JobError
 from ..messages import logger
+from ..signals import _watch_parent
 
 # %% ../../nbs/data/workers.ipynb #53d1ee0f
 @contextmanager
@@ -76,7 +77,7 @@ def _is_running() -> bool:
 def _start_pool():
     "Worker processes that are known to run."
     try:
-        pool = loky.get_reusable_executor(timeout=60)
+        pool = loky.get_reusable_executor(timeout=60, initializer=_watch_parent, initargs=(os.getpid(),))
         pool.submit(_is_running).result(timeout=300)
         return pool
     except Exception as e: raise _NoWorkers(next(iter(str(e).splitlines()), "") or type(e).__name__) from None

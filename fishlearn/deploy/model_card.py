@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/deploy/model_card.html.md"""
 __all__ = []
 
 # %% ../../nbs/deploy/model_card.ipynb #fa120838
+import re
 from importlib.metadata import version
 
 from ..data.preprocessing import Preprocessing
@@ -89,6 +90,12 @@ def _interval(
     "A confidence interval as text."
     return "–".join(f"{end:.{digits}f}" for end in ends)
 
+def _plain(
+    name: str,      # of a model or a backbone
+) -> str:           # without markup
+    "A name for the header, which some programs show as Markdown or HTML."
+    return re.sub(r"[^\w .,+()-]", "_", name)
+
 def _metadata(
     name: str,              # of the model
     arch: str,              # backbone
@@ -100,8 +107,8 @@ def _metadata(
         return EvalResult(task_type="image-classification", dataset_type="imagefolder", dataset_name="held-out photos",
                           metric_type=metric, metric_value=round(metrics[metric], 4))
     results = [result(metric) for metric in ("accuracy", "balanced_accuracy", "macro_f1")] if metrics else None
-    return ModelCardData(library_name="fishlearn", pipeline_tag="image-classification", model_name=name,
-                         tags=["fastai", "species", "biology", arch], eval_results=results)
+    return ModelCardData(library_name="fishlearn", pipeline_tag="image-classification", model_name=_plain(name),
+                         tags=["fastai", "species", "biology", _plain(arch)], eval_results=results)
 
 # %% ../../nbs/deploy/model_card.ipynb #5aea30c0
 def _model_card(

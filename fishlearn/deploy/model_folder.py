@@ -19,15 +19,17 @@ from typing import Any
 import pandas as pd
 
 from ..cache import _weights_hash
+from ..csv_cells import _csv_text
 from ..data.preprocessing import Preprocessing
 from ..data.table import _usable
 from ..data.tables import read_table
 from ..errors import ArgumentError, JobError
-from ..files import _write_folder
+from ..files import _write_text
+from ..parts import _sweep
+from ..targets import _write_folder
 
 # %% ../../nbs/deploy/model_folder.ipynb #d31c1b53
 _FORMAT_VERSION = 2
-_FILES = ("model.safetensors", "model.onnx", "species.json", "history.csv", "photos.csv", "README.md")
 
 # %% ../../nbs/deploy/model_folder.ipynb #f7d33409
 @dataclass
@@ -131,14 +133,15 @@ def _save_files(
         save_file(weights, target / "model.safetensors")
         write_graph(model.net, target / "model.onnx", model.preprocessing.size)
         description = json.dumps(_describe(model), indent=1, ensure_ascii=False)
-        (target / "species.json").write_text(description, encoding="utf-8")
-        if model.history is not None: model.history.to_csv(target / "history.csv", index=False)
+        _write_text(target / "species.json", description)
+        if model.history is not None: _write_text(target / "history.csv", _csv_text(model.history))
         if model.photos is not None:
-            _relative_paths(model.photos, Path(folder)).to_csv(target / "photos.csv", index=False)
+            rows = _relative_paths(model.photos, Path(os.path.realpath(folder)))
+            _write_text(target / "photos.csv", _csv_text(rows))
         for name, figure in model.pictures.items(): figure.savefig(target / name, dpi=110)
         card = _model_card(Path(folder).name, model.classes, model.preprocessing, model.settings, model.metrics,
                            model.pictures)
-        (target / "README.md").write_text(card, encoding="utf-8")
+        _write_text(target / "README.md", card)
     return _write_folder(folder, fill, force)
 
 # %% ../../nbs/deploy/model_folder.ipynb #96f9ad5a
@@ -159,6 +162,7 @@ def _read_description(
     folder,                 # model folder
 ) -> dict:                  # contents of `species.json`, in the present format
     "Read and check the description of a model."
+    _sweep(Path(os.path.realpath(folder)))
     file = Path(folder) / "species.json"
     if not file.is_file(): raise ArgumentError(f"{folder} is not a model folder: it has no species.json.")
     try: found = json.loads(file.read_text(encoding="utf-8"))

@@ -65,6 +65,11 @@ class ComputeConfig:
     threads: int = 1                # CPU threads
     gain: float = 1.                # speed in the trial, relative to fastai's default
 
+    def __post_init__(self):
+        known = isinstance(getattr(torch, self.precision, None), torch.dtype) and self.layout in _LAYOUTS
+        if not known or self.threads < 1:
+            raise TypeError(f"{self} can't be computed with")
+
     @property
     def dtype(self) -> torch.dtype:
         "The precision as a torch type."

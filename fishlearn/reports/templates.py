@@ -14,6 +14,8 @@ from functools import partial
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ..messages import _printable
+
 # %% ../../nbs/reports/templates.ipynb #cb5d81e7
 _environment = partial(Environment, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 _HTML = _environment()
@@ -26,15 +28,15 @@ def _render_html(
     return _HTML.from_string(template).render(**values)
 
 # %% ../../nbs/reports/templates.ipynb #94961d89
-_MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
+_MARKUP = re.compile(r"([\\`*_\[\]#|~$@]|:(?=//)|(?<=www)\.)", re.I)
 _BLOCK_START = re.compile(r"^(?=[-+=]+(?:\s|$))|(?<=^)(\d+)(?=[.)](?:\s|$))")
 
 def _escape_markdown(
     value,              # anything
 ) -> Markup:            # Markdown that shows it as text
-    "Escape what Markdown and HTML would take for markup."
+    "Escape what Markdown and HTML would take for markup, or for a link; control characters become visible."
     if isinstance(value, Markup): return value
-    text = " ".join(str(value).split())
+    text = _printable(" ".join(str(value).split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return Markup(_BLOCK_START.sub(r"\1\\", _MARKUP.sub(r"\\\1", text)))
 

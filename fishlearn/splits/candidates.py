@@ -8,7 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/splits/candidates.html.md"""
 from __future__ import annotations
 
 import mmap
-import tempfile
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,9 @@ from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
 from ..data.health import _check_space
+from ..files import _write_error
 from ..messages import progress_bar
+from ..parts import _TemporaryFolder
 from .signatures import _disc_reach, _greys, _perceptual_hashes, _spectra
 
 # %% auto #0
@@ -66,11 +68,25 @@ def _views(
     if not square.any() and np.ptp(elongation) <= .05: return [own_shape]
     return [_disc_reach(np.ones(len(rows))), own_shape]
 
+# %% ../../nbs/splits/candidates.ipynb #bfaa68b8
+def _create_array(
+    file: Path,         # to create
+    dtype,              # of the array
+    shape: tuple,       # of the array
+) -> np.memmap:
+    "An array in a file whose space is taken at once: a disk that fills up later would end the process."
+    try:
+        with open(file, "xb") as f:
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            if hasattr(os, "posix_fallocate"): os.posix_fallocate(f.fileno(), 0, max(1, size))
+        return np.memmap(file, dtype, "r+" if file.stat().st_size else "w+", shape=shape)
+    except OSError as e: raise _write_error(file, e) from None
+
 # %% ../../nbs/splits/candidates.ipynb #bfaa68b9
 @dataclass
 class _PictureStore:
     "Small grey pictures of photos and the spectra of their rings, on disk."
-    folder: tempfile.TemporaryDirectory
+    folder: _TemporaryFolder
     small: np.memmap        # uint8, shape (n, 128, 128)
     waves: np.memmap        # float16, shape (n, 32, 64, 2)
 
@@ -78,9 +94,9 @@ class _PictureStore:
     def of(cls, squares, rows, batch_size: int = 256) -> _PictureStore:
         "Shrink photos; `squares` is a function from some of the rows to their pixels."
         _check_space(len(rows) * (128 * 128 + 32 * 64 * 4))
-        folder = tempfile.TemporaryDirectory(prefix="fishlearn-", ignore_cleanup_errors=True)
+        folder = _TemporaryFolder()
         def create(name, dtype, *shape):
-            return np.memmap(Path(folder.name, name), dtype, "w+", shape=(len(rows), *shape))
+            return _create_array(Path(folder.name, name), dtype, (len(rows), *shape))
         store = cls(folder, create("small", np.uint8, 128, 128), create("waves", np.float16, 32, 64, 2))
         for i in range(0, len(rows), batch_size):
             greys = _greys(squares(rows[i:i + batch_size]))

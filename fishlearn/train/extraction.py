@@ -9,7 +9,6 @@ __all__ = []
 
 # %% ../../nbs/train/extraction.ipynb #fbba2d12
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +27,7 @@ from ..messages import progress_bar
 from ..models.backbones import fold_batchnorm
 from ..models.engines import graph_engine, write_graph
 from ..models.hardware import autotune, precision
+from ..parts import _TemporaryFolder
 from .loaders import _photo_store
 
 # %% ../../nbs/train/extraction.ipynb #13bdf41e
@@ -125,7 +125,7 @@ def _graph_body(
     dtype: torch.dtype,     # precision
 ) -> Callable:              # photos (n, 3, h, w) → features (n, d), on the CPU
     "Run the body as a graph, with OpenVINO or ONNX Runtime."
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with _TemporaryFolder() as folder:
         graph = Path(folder, "body.onnx")
         write_graph(learn.model[0], graph, _photo_store(learn.dls).size)
         engine = graph_engine(graph, os.cpu_count() or 1, _short_name(dtype))

@@ -22,12 +22,12 @@ from fastai.torch_core import set_seed
 
 from ..cache import _content_name
 from ..callbacks.basic import AccumulateGradients, GradientClipValue, KeepBest, MemoryFormat, WeightAveraging
-from ..callbacks.checkpoints import Checkpoint
+from ..callbacks.checkpoints import Checkpoint, _damaged
 from ..callbacks.loggers import loggers
 from ..callbacks.mixed_precision import AnyPrecision
 from ..data.table import species_counts
 from ..errors import ArgumentError
-from ..messages import logger
+from ..messages import _silence_fastai_bars, logger
 from ..models.backbones import DEFAULT_ARCH
 from ..models.hardware import ComputeConfig, best_device, hardware_summary
 from ..models.hardware import autotune as _autotune_network
@@ -176,7 +176,8 @@ def _training_hardware(
     net = learn.model.train(config.recipe != "probe")
     found = checkpoint._once("hardware", lambda: asdict(_autotune_network(net, x)))
     asked = {k: getattr(config, k) for k in ("precision", "layout") if getattr(config, k) != "auto"}
-    chosen = ComputeConfig(**found | asked)
+    try: chosen = ComputeConfig(**found | asked)
+    except TypeError as e: raise _damaged(checkpoint.file, e) from None
     if x.device.type == "cpu": torch.set_num_threads(chosen.threads)
     learn.model.to(memory_format=chosen.memory_format)
     if is_main_process() and not asked: logger.info(hardware_summary(chosen, x.device))
@@ -201,6 +202,7 @@ def fit_photos(
     config, counts = config or TrainingConfig(), species_counts(table[table.split == "train"]).to_numpy()
     _check_balance(config.balance, multilabel)
     _check_augmentation(config.augment, multilabel, config.flip)
+    _silence_fastai_bars()
     config, messages = _resolve(config, counts if multilabel else counts.argmax(1), best_device())
     if is_main_process() and messages: logger.info("\n".join(messages))
     checkpoint = _open_run(run, resume, _run_plan(config, table, store), config.seed)

@@ -26,6 +26,7 @@ from ..callbacks.basic import EpochSeed, KeepBest
 from ..callbacks.checkpoints import Checkpoint, _epoch_table
 from ..callbacks.mixed_precision import AnyPrecision, _check_finite
 from ..errors import _check_option
+from ..files import _replacing
 from ..messages import logger
 from ..models.weights import read_weights
 from ..processes import is_main_process, wait_for_everyone
@@ -57,7 +58,7 @@ def _save_stage(
     weights = {k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, file)
+        with _replacing(file) as spare: save_file(weights, spare)
     except Exception as e: logger.warning(f"{file} cannot be written ({e}): training continues")
 
 def load_stage(

@@ -1,0 +1,91 @@
+"The program ends cleanly on every signal; a few kills at random moments."
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fishlearn.signals import _stop, _stoppable
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+KILLS = int(os.environ.get("FISHLEARN_KILLS", 8))
+
+
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_program(tmp_path, name, status):
+    "A sentence on stderr, the status of the signal, no traceback; workers end too."
+    script = ("import sys, time; from fishlearn.cli import main; from fishlearn.commands.common import _app\n"
+              "from fishlearn.data.health import _map_batches\n"
+              "@_app.command()\ndef wait():\n"
+              "    for _, pids in _map_batches(work, [[1], [2], [3], [4]]): print(pids, flush=True)\n"
+              "    time.sleep(60)\n"
+              "def work(batch):\n    import os; return os.getpid()\n"
+              "sys.argv = ['fishlearn', 'wait']; main()")
+    p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    workers = {int(p.stdout.readline()) for _ in range(4)}
+    p.send_signal(getattr(signal, name))
+    _, said = p.communicate(timeout=20)
+    assert (p.returncode, said.count("\n")) == (status, 1) and said.startswith("fishlearn: stopped by "), said
+    assert not any(map(alive, workers))
+
+
+def alive(pid, seconds=5):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            if b") Z" in open(f"/proc/{pid}/stat", "rb").read(): return False
+        except OSError: return False
+        time.sleep(.05)
+    return True
+
+
+def test_workers_end_when_their_parent_is_killed():
+    "They lived on for a minute and a half."
+    script = ("import time; from fishlearn.data.health import _map_batches\n"
+              "def work(batch):\n    import os; return os.getpid()\n"
+              "for _, pids in _map_batches(work, [[1], [2], [3], [4]]): print(pids, flush=True)\ntime.sleep(60)")
+    p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    workers = {int(p.stdout.readline()) for _ in range(4)}
+    p.kill()
+    p.wait()
+    assert not any(map(alive, workers))
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _stoppable() as stop: signal.raise_signal(signal.SIGHUP)
+        assert stop.number == 0
+    finally: signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_comes_twice_counts_once():
+    with _stoppable():
+        with pytest.raises(KeyboardInterrupt): signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        _stop.at -= 2
+        with pytest.raises(KeyboardInterrupt): signal.raise_signal(signal.SIGINT)
+        assert str(_stop).startswith("stopped by a request to end it")
+
+
+def test_handlers_are_put_back():
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with _stoppable(): assert signal.getsignal(signal.SIGTERM) is _stop
+    assert before == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
+def test_python_and_jupyter_have_no_handlers():
+    script = ("import signal; before = [signal.getsignal(s) for s in (2, 15, 1)]; import fishlearn.core, fishlearn.cli\n"
+              "assert before == [signal.getsignal(s) for s in (2, 15, 1)]")
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+@pytest.mark.no_cover
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_kills(tmp_path):
+    "tests/kills.py does this some hundred times."
+    script = os.path.join(os.path.dirname(__file__), "kills.py")
+    done = subprocess.run([sys.executable, script, str(KILLS), str(time.time_ns() % 1000), str(tmp_path)], text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
