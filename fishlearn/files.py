@@ -70,8 +70,8 @@ def _store(
     mode: int,      # from the umask
 ) -> None:
     "Give a file its mode, and make sure that it is on the disk."
+    with open(spare, "rb+") as f: os.fsync(f.fileno())
     os.chmod(spare, mode)
-    with open(spare, "rb") as f: os.fsync(f.fileno())
 
 @contextmanager
 def _spare_file(

@@ -22,6 +22,7 @@ _STOPS = dict(SIGINT="Ctrl-C", SIGTERM="a request to end it (SIGTERM)", SIGHUP="
 class _Stop:
     "Whether the program was told to stop, and by what."
     number, at, way_on = 0, 0., ""      # signal, time of the last one, and what to do then, for the message
+    patience = 10.                      # seconds to clean up
 
     def __call__(self,
         number: int,    # signal
@@ -35,7 +36,7 @@ class _Stop:
     def reset(self):
         "Forget what was, and prepare to end the program if it hangs while it cleans up."
         self.number, self.at, self.way_on = 0, 0., ""
-        self.guard = threading.Timer(10, self.leave)
+        self.guard = threading.Timer(self.patience, self.leave)
         self.guard.daemon = True
 
     def leave(self):

@@ -115,7 +115,7 @@ class Field:
         WORDS["train"], words = ["train", "photos", "--out", "model", *WORDS["train"][4:]], WORDS["train"]
         assert wait(start("train")) == 0, Path("stderr.txt").read_text()
         WORDS["train"] = words
-        self.ours, self.shm = contents("photos") | contents("model"), set(os.listdir("/dev/shm"))
+        self.ours = contents("photos") | contents("model")
         self.took, self.results, self.faults, self.slowest = {}, {}, [], 0.
         for job in JOBS: self.finish(job, first=True)
 
@@ -154,7 +154,7 @@ class Field:
             time.sleep(.05)
         return False
 
-    def look(self, job, name, status, pid):
+    def look(self, job, name, status, pid, elapsed):
         "What must hold after a kill."
         said = Path("stderr.txt").read_text()
         if name != "KILL":
@@ -162,7 +162,7 @@ class Field:
             if status not in (0, 128 + SIGNALS[name]): self.fault(f"{job} {name}: status {status}: {said[-2000:]}")
             if "Traceback" in said: self.fault(f"{job} {name}: traceback {said[-2000:]}")
             if status and "fishlearn: stopped by" not in said: self.fault(f"{job} {name}: no sentence {said[-300:]!r}")
-            hint = Path("out/model.run/state.safetensors").exists() and not Path("out/model").exists()
+            hint = elapsed > .5 and Path("out/model.run/state.safetensors").exists() and not Path("out/model").exists()
             if status and hint and "--resume" not in said: self.fault(f"{job} {name}: no way on {said[-300:]!r}")
             parts = [p for p in (*os.listdir("out"), *os.listdir("tmp")) if ".part" in p]
             if parts: self.fault(f"{job} {name}: left behind at once: {parts}, {[*contents('tmp')]}, {said}")
@@ -202,9 +202,9 @@ class Field:
         if done[0]: status, self.took[kind] = os.waitstatus_to_exitcode(done[1]), .9 * (time.time() - began)
         else:
             os.kill(pid, SIGNALS[name])
-            began, status = time.time(), wait(pid, 30)
-            self.slowest = max(self.slowest, time.time() - began)
-        self.look(job, name, status, pid)
+            killed, status = time.time(), wait(pid, 30)
+            self.slowest = max(self.slowest, time.time() - killed)
+        self.look(job, name, status, pid, time.time() - began)
         return not done[0] and status != 0
 
 

@@ -34,8 +34,7 @@ def test_messages_that_cannot_be_written_end_nothing(monkeypatch, capsys, error)
 
 @pytest.fixture
 def clock(monkeypatch):
-    "A clock that a test can put forward, and bars that are not switched off."
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    "A clock that a test can put forward."
     now = [time.time()]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     def tick(seconds): now[0] += seconds
@@ -43,32 +42,32 @@ def clock(monkeypatch):
 
 
 def test_lines_in_place_of_bars(clock, capsys):
-    for _ in progress_bar(range(200), "read \x1b[2J photos"): clock(.05)
+    for _ in progress_bar(range(200), "read \x1b[2J photos", disable=False): clock(.05)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) <= 10 and lines[-1] == r"read \x1b[2J photos: 100 % (200 of 200)"
     assert lines[0].startswith(r"read \x1b[2J photos: 20 % (4")
 
 
 def test_short_work_is_silent(clock, capsys):
-    for _ in progress_bar(range(100), "squares"): clock(.019)
-    with progress_bar(total=None, description="unknown") as bar:
+    for _ in progress_bar(range(100), "squares", disable=False): clock(.019)
+    with progress_bar(total=None, description="unknown", disable=False) as bar:
         for _ in range(100): bar.update(clock(1) or 1)
     assert capsys.readouterr().err == ""
 
 
 def test_quiet_silences_lines(clock, capsys):
     with quiet():
-        for _ in progress_bar(range(100), "squares"): clock(1)
+        for _ in progress_bar(range(100), "squares", disable=False): clock(1)
     assert capsys.readouterr().err == ""
 
 
 def test_terminals_have_bars(clock, capsys, monkeypatch):
     monkeypatch.setattr(messages, "_has_bars", lambda: True)
-    for _ in progress_bar(range(100), "squares"): clock(1)
+    for _ in progress_bar(range(100), "squares", disable=False): clock(1)
     assert "\r" in capsys.readouterr().err
 
 
 def test_bytes_are_counted_in_units(clock, capsys):
-    with progress_bar(total=10**9, description="download", unit="B", unit_scale=True) as bar:
+    with progress_bar(total=10**9, description="download", unit="B", unit_scale=True, disable=False) as bar:
         for _ in range(10): bar.update(clock(1) or 10**8)
     assert "download: 30 % (300M of 1.00G)" in capsys.readouterr().err

@@ -53,6 +53,29 @@ def test_workers_end_when_their_parent_is_killed():
     assert not any(map(alive, workers))
 
 
+def test_a_program_that_hangs_while_it_cleans_up_ends_all_the_same():
+    script = ("import sys, time; from fishlearn.cli import main; from fishlearn.commands.common import _app; from fishlearn.signals import _stop\n"
+              "_stop.patience = .5\n@_app.command()\ndef wait():\n    print(flush=True)\n    while True:\n"
+              "        try: time.sleep(60)\n        except KeyboardInterrupt: pass\n"
+              "sys.argv = ['fishlearn', 'wait']; main()")
+    p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    p.terminate()
+    assert (p.wait(10), p.stderr.read()) == (143, "fishlearn: stopped by a request to end it (SIGTERM).\n")
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    "As in `fishlearn check photos | head -1`."
+    script = ("import sys; from fishlearn.cli import main; from fishlearn.commands.common import _app; from fishlearn.messages import _show, logger\n"
+              "@_app.command()\ndef wait():\n    logger.info('first'); sys.stdin.read(); logger.info('second')\n"
+              "    for _ in range(10000): _show('third')\nsys.argv = ['fishlearn', 'wait']; main()")
+    p = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    p.stdout.close()
+    p.stdin.close()
+    assert (p.wait(20), p.stderr.read()) == (1, "")
+
+
 def test_nohup_is_respected():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

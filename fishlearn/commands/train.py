@@ -184,12 +184,12 @@ def train(
     **options,
 ):
     "Train a model on photos and save it."
-    from fishlearn.messages import _show
-    from fishlearn.processes import is_main_process
     with _way_on(out):
         model = _train_and_save(photos, _label_argument(photos, label_re, label_col), out, resume, force,
                                 dict(path=path_col, group=group_col or None, label_delim=label_delim, boxes=boxes,
                                      **options))
+    from fishlearn.messages import _show
+    from fishlearn.processes import is_main_process
     if not is_main_process(): return
     if model.metrics: _print_evaluation(model.metrics)
     _show(f"saved {out}")
