@@ -29,6 +29,12 @@ def plainer(svg):
     return re.sub(r"\n\s*", "\n", re.sub(r' d="([^"]*)"', path, svg))
 
 
+def lighter(html):
+    "A page whose pictures take fewer bytes."
+    def picture(m): return f"data:{m[1]};base64,{base64.b64encode(smaller(m[1], base64.b64decode(m[2]))).decode()}"
+    return re.sub(r"data:(image/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)", picture, html)
+
+
 def shrink(file):
     "Shrink the pictures of a notebook; how many bytes that saved."
     before = file.read_text(encoding="utf-8")
@@ -37,6 +43,7 @@ def shrink(file):
         for kind, text in (output.get("data") or {}).items():
             text = "".join(text)
             if kind == "image/svg+xml": output["data"][kind] = plainer(text).splitlines(True)
+            if kind == "text/html": output["data"][kind] = lighter(text).splitlines(True)
             if kind not in ("image/png", "image/jpeg"): continue
             data = base64.b64decode(text)
             if (new := smaller(kind, data)) is not data: output["data"][kind] = base64.b64encode(new).decode() + "\n"
