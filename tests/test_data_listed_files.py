@@ -50,6 +50,8 @@ def test_missing_files_and_addresses(folder):
 
 @pytest.mark.parametrize("column, values, sides", [
     ("is_valid", [True, False, False, False], ["valid", "train", "train", "train"]), ("is_valid", ["1", "0", "0", "0"], ["valid", "train", "train", "train"]),
+    ("is_test", ["yes", "no", "no", "no"], ["test", "train", "train", "train"]), ("is_train", [0, 1, 1, 1], ["valid", "train", "train", "train"]),
+    ("split", ["Training set", "test_data", "val-split", "train"], ["train", "test", "valid", "train"]),
     ("split", ["train", "holdout", "dev", "Train"], ["train", "test", "valid", "train"]), ("Split", ["train", "val", "TEST", "train"], ["train", "valid", "test", "train"]),
     ("subset", ["train", "train", "valid", "test"], ["train", "train", "valid", "test"]), ("fold", [0, 1, 2, 3], [None] * 4)])
 def test_splits_of_others(folder, column, values, sides):

@@ -41,3 +41,15 @@ def test_batches_do_not_matter(tmp_path):
     photos, engine = _list_photos(tmp_path / "fish"), onnx_engine(tmp_path / "model.onnx")
     one, many = (_predict_photos(engine, photos, Preprocessing((64, 96)), bs=bs).probabilities for bs in (1, 8))
     for a, b in zip(one, many): assert (a is None and b is None) or np.allclose(a, b, atol=1e-5)
+
+
+def test_every_row_has_an_answer_in_its_place(tmp_path):
+    "Also rows without a path, with an address, with a path twice, and names that are not UTF-8."
+    truth = sample_fish(tmp_path, per_species=1, size=32)
+    (tmp_path / "new.csv").write_text(f"path,note\n{truth.path[0]},a\n,b\nhttps://example.org/1.jpg,c\n{truth.path[0]},d\ngone.jpg,e\n")
+    def engine(x): return np.zeros((len(x), 2))
+    engine.bs = 2
+    photos = _list_photos(tmp_path / "new.csv")
+    found = _predict_photos(engine, photos, Preprocessing(32))
+    assert found.reasons == ["", "no path", "is an address: download the photo first", "", "file not found"]
+    assert [p is None for p in found.probabilities] == [False, True, True, False, True]

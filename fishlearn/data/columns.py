@@ -60,6 +60,8 @@ class _GivenSplit(NamedTuple):
     note: str = ""              # what was understood
     refused: str = ""           # why it can't be used
 
+_FLAG_COLUMNS = dict(isvalid=("valid", "train"), isval=("valid", "train"), isvalidation=("valid", "train"),
+                     istest=("test", "train"), istrain=("train", "valid"), istraining=("train", "valid"))
 _OTHER_SPLITS = "subset partition phase usage dataset datasplit datasetsplit splitset traintest tvt".split()
 
 def _words_of(
@@ -78,10 +80,11 @@ def _given_split(
     "The split that a table holds, if any."
     keys = {_spelling_key(c): c for c in df.columns[::-1] if isinstance(c, str)}
     if "split" in keys: return _words_of(df[keys["split"]])
-    if "isvalid" in keys:
-        flags = _flags(df[keys["isvalid"]])
-        if flags is None: return _words_of(df[keys["isvalid"]])
-        return _GivenSplit(["valid" if f else "train" for f in flags], "the column is_valid is used as the split")
+    for key, (yes, no) in _FLAG_COLUMNS.items():
+        if key not in keys: continue
+        flags = _flags(df[keys[key]])
+        if flags is None: return _words_of(df[keys[key]])
+        return _GivenSplit([yes if f else no for f in flags], f"the column {keys[key]} is used as the split")
     for c in (keys[k] for k in _OTHER_SPLITS if k in keys):
         if set(_split_names(df[c])) >= {"train"} and not _other_words(df[c]):
             return _GivenSplit(_split_names(df[c]), f"the column {c} is used as the split")

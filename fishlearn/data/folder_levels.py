@@ -14,7 +14,8 @@ from typing import NamedTuple
 # %% ../../nbs/data/folder_levels.ipynb #f7716b36
 _CONTENTS = frozenset((
     "image images img imgs photo photos picture pictures pic pics foto fotos bild bilder jpg jpgs jpeg jpegs "
-    "jpegimages png pngs tif tiff raw original originals file files frame frames crop crops data dcim all").split())
+    "jpegimages png pngs tif tiff raw original originals file files frame frames crop crops data dcim all "
+    "thumb thumbs thumbnail thumbnails preview previews").split())
 _PLACE = re.compile(
     r"(?:site|station|cam|camera|transect|plot|quadrat|loc|location|place|trap|day|night|date|year|month|week|trip|"
     r"dive|haul|tow|batch|session|seq|sequence|burst|deployment|visit|survey|set|part|folder|sample|individual|"

@@ -9,6 +9,7 @@ __all__ = ['SEPARATOR', 'species_counts', 'leave_out']
 
 # %% ../../nbs/data/table.ipynb #362d5e3f
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -106,7 +107,7 @@ def _split_word(
 ) -> str | None:        # in small letters, or None
     "A word that may name a split."
     text = _clean_cell(value)
-    return text.lower().replace("-", "_").replace(" ", "_") if text else None
+    return re.sub(r"_?(?:set|split|data|part)$", "", re.sub(r"[\s-]", "_", text.lower())) if text else None
 
 def _other_words(
     column,         # the `split` column of any table

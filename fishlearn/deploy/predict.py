@@ -21,7 +21,7 @@ from PIL import Image
 
 from ..data.box_files import BoxOptions
 from ..data.exports import _box_files, _load_boxes
-from ..data.file_types import _text_path
+from ..data.file_types import _is_address, _text_path
 from ..data.find import _is_folder, find_photos
 from ..data.masks import find_masks
 from ..data.photos import _is_file_of
@@ -107,6 +107,7 @@ def _pixels_or_error(
 ):                                  # pixels, or a `JobError`
     "Decode a photo; return the error instead of raising it."
     if photo == _NO_PATH: return JobError("no path")
+    if isinstance(photo, str) and _is_address(photo): return JobError("is an address: download the photo first")
     if isinstance(photo, _Unanswered): return JobError(photo.reason)
     try: return preprocessing.pixels(photo)
     except JobError as e: return e
