@@ -117,8 +117,9 @@ def progress_bar(
     return (tqdm if bars else _progress_lines())(things, desc=_printable(description), total=total, **kwargs)
 
 def _silence_fastai_bars() -> None:
-    "Keep the lines that fastai prints after each epoch, without its bars, where there is no terminal."
+    "Where there is no terminal, keep fastai's lines after each epoch, without its bars; if quiet, neither."
     from fastprogress import fastprogress
-    if _has_bars(): return
+    if _has_bars() and not is_quiet(): return
     fastprogress.NO_BAR = True
+    fastprogress.WRITER_FN = lambda *args, **kwargs: None if is_quiet() else print(*args, **kwargs)
     vars(fastprogress)["print"] = lambda *args, **kwargs: None

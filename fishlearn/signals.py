@@ -33,6 +33,19 @@ class _Stop:
         again, self.at, self.number = time.monotonic() < self.at + 1, time.monotonic(), self.number or number
         if not again: raise KeyboardInterrupt
 
+    def again(self,
+        error,          # that Python has ignored, because it was raised where nothing can be raised
+    ):
+        "Come back a moment later to a signal that met Python where it ignores errors, such as in `__del__`."
+        if not issubclass(error.exc_type, KeyboardInterrupt): return sys.__unraisablehook__(error)
+        self.at = 0.
+        threading.Timer(.05, self.repeat).start()
+
+    def repeat(self):
+        "Send the signal to the main thread, from another one."
+        if not hasattr(signal, "pthread_kill"): return signal.raise_signal(self.number)
+        signal.pthread_kill(threading.main_thread().ident, self.number)
+
     def reset(self):
         "Forget what was, and prepare to end the program if it hangs while it cleans up."
         self.number, self.at, self.way_on = 0, 0., ""
@@ -49,6 +62,7 @@ class _Stop:
         name = _STOPS[signal.Signals(self.number).name]
         return f"stopped by {name}" + (f"; {self.way_on}" if self.way_on else "")
 
+# %% ../nbs/signals.ipynb #516a0001
 _stop = _Stop()
 
 @contextmanager
@@ -56,7 +70,7 @@ def _stoppable(
     program: bool = False,      # does the program end after this?
 ) -> Iterator[_Stop]:
     "Let all signals that end a program raise `KeyboardInterrupt` within a `with` block."
-    kept = {}
+    kept, hook, sys.unraisablehook = {}, sys.unraisablehook, _stop.again
     _stop.reset()
     for number in (getattr(signal, name) for name in _STOPS if hasattr(signal, name)):
         if threading.current_thread() is not threading.main_thread(): break
@@ -66,6 +80,7 @@ def _stoppable(
     try: yield _stop
     finally:
         _stop.guard.cancel()
+        sys.unraisablehook = hook
         for number, before in kept.items(): signal.signal(number, signal.SIG_DFL if program else before)
 
 # %% ../nbs/signals.ipynb #9a58ebc5

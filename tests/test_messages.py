@@ -71,3 +71,19 @@ def test_bytes_are_counted_in_units(clock, capsys):
     with progress_bar(total=10**9, description="download", unit="B", unit_scale=True, disable=False) as bar:
         for _ in range(10): bar.update(clock(1) or 10**8)
     assert "download: 30 % (300M of 1.00G)" in capsys.readouterr().err
+
+
+def test_fastai_has_lines_and_no_bars(capsys, monkeypatch):
+    from fastprogress import fastprogress
+    for name in ("NO_BAR", "WRITER_FN"): monkeypatch.setattr(fastprogress, name, getattr(fastprogress, name))
+    monkeypatch.setattr(fastprogress, "print", print, raising=False)
+    def train():
+        messages._silence_fastai_bars()
+        bar = fastprogress.ConsoleMasterBar(range(2))
+        for _ in bar:
+            for _ in fastprogress.ConsoleProgressBar(range(3), parent=bar): pass
+            bar.write(["epoch", "loss"], table=True)
+    train()
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["epoch", "loss"]] * 2
+    with quiet(): train()
+    assert capsys.readouterr().out == ""

@@ -40,3 +40,17 @@ def test_macros_and_markup_are_escaped_once(render):
 @pytest.mark.parametrize("render", (_render_html, _render_markdown))
 def test_a_missing_value_is_an_error(render):
     with pytest.raises(UndefinedError): render("{{ accuracy }}")
+
+
+@pytest.mark.parametrize("name, shown", [("https://evil.example/x", r"https\://evil.example/x"), ("www.evil.example", r"www\.evil.example"),
+                                         ("a@b.example", r"a\@b.example"), ("cod\x1b[2J\u202e", r"cod\\x1b\[2J\\u202e"), ("caf\udce9", r"caf\\udce9")])
+def test_names_are_no_links_and_no_control_characters(name, shown):
+    assert _render_markdown("{{ name }}", name=name) == shown
+
+
+def test_header_of_a_model_card_has_no_markup():
+    from fishlearn.data.preprocessing import Preprocessing
+    from fishlearn.deploy.model_card import _model_card
+    card = _model_card("<img src=x onerror=alert(1)>[x](javascript:alert(1))", ["cod"], Preprocessing(64), dict(arch="<b>[a](b)"), None)
+    header = card.split("---")[1]
+    assert not set("<>[]") & set(header) and "javascript:" not in header and "<img" not in card

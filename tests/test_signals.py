@@ -112,3 +112,14 @@ def test_kills(tmp_path):
     script = os.path.join(os.path.dirname(__file__), "kills.py")
     done = subprocess.run([sys.executable, script, str(KILLS), str(time.time_ns() % 1000), str(tmp_path)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_where_python_ignores_errors_comes_back(capfd):
+    class Dying:
+        def __del__(self): signal.raise_signal(signal.SIGTERM)
+    with _stoppable() as stop, pytest.raises(KeyboardInterrupt):
+        began = time.time()
+        Dying()
+        time.sleep(5)
+    assert stop.number == signal.SIGTERM and time.time() - began < 3 and capfd.readouterr().err == ""
