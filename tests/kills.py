@@ -164,7 +164,7 @@ class Field:
             if status and "fishlearn: stopped by" not in said: self.fault(f"{job} {name}: no sentence {said[-300:]!r}")
             hint = elapsed > .5 and Path("out/model.run/state.safetensors").exists() and not Path("out/model").exists()
             if status and hint and "--resume" not in said: self.fault(f"{job} {name}: no way on {said[-300:]!r}")
-            parts = [p for p in (*os.listdir("out"), *os.listdir("tmp")) if ".part" in p]
+            parts = [p for p in (*os.listdir("out"), *os.listdir("tmp")) if f"-{pid}-" in p]     # not those of earlier kills
             if parts: self.fault(f"{job} {name}: left behind at once: {parts}, {[*contents('tmp')]}, {said}")
         if self.alive(pid): self.fault(f"{job} {name}: orphans {orphans(pid)}")
         if contents("photos") | contents("model") != self.ours: self.fault(f"{job} {name}: the user's files changed")
