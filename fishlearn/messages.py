@@ -43,15 +43,23 @@ class _ConsoleHandler(logging.Handler):
     ) -> None:
         "Write a message."
         try:
-            sys.stdout.write(_printable(self.format(record), "\n\t") + "\n")
+            sys.stdout.write(self.format(record) + "\n")
             sys.stdout.flush()
         except OSError: pass
         except Exception: self.handleError(record)
+
+def _escape_message(
+    record: logging.LogRecord,  # a message
+) -> bool:                      # True: it is shown
+    "Make a message safe for every handler."
+    record.msg, record.args = _printable(record.getMessage(), "\n\t"), None
+    return True
 
 def _make_logger() -> logging.Logger:
     "The logger of fishlearn, with its own console handler."
     log = logging.getLogger("fishlearn")
     if not log.handlers:
+        log.addFilter(_escape_message)
         log.addHandler(_ConsoleHandler())
         log.setLevel(logging.INFO)
         log.propagate = False
