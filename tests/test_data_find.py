@@ -106,3 +106,10 @@ def test_names_that_are_not_utf8(tmp_path):
     table.to_csv(tmp_path / "table.csv", index=False)
     assert check_photos(tmp_path / "table.csv").status.tolist() == ["ok"] * 4
     photos_summary(table).encode()
+
+
+def test_a_name_that_only_looks_like_a_code_is_opened_as_it_is(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\x80")
+    try: photo(Path(folder, r"\udca0.jpg"))
+    except OSError: pytest.skip("this system allows no such names")
+    assert check_photos(from_folder(tmp_path)).status.tolist() == ["ok"]

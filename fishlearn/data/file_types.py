@@ -84,5 +84,6 @@ def _disk_path(
     "The path of a file on the disk."
     if "\\udc" not in text or os.path.exists(text): return text
     folder, mark, name = text.rpartition("/")
+    plain = _disk_path(folder) + mark
     real = re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xdc00 + int(m[1], 16)), name)
-    return _disk_path(folder) + mark + real
+    return plain + (name if os.path.exists(plain + name) else real)
