@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fishlearn.data.health import check_photos
 from fishlearn.data.tables import from_csv, from_df, read_table
 from fishlearn.errors import ArgumentError, JobError
 
@@ -89,3 +90,9 @@ def test_a_text_file_named_parquet_is_refused(tmp_path):
     (tmp_path / "bad.parquet").write_text("path,label")
     with pytest.raises((ArgumentError, JobError)):
         read_table(tmp_path / "bad.parquet")
+
+
+def test_a_width_that_is_no_number_is_not_believed(tmp_path):
+    table = from_df(FISH.assign(status="ok", reason="", width=["wide", 40], height=[30, "1e999"], bytes=["", "12"], sha256="0"))
+    assert table.width.isna().tolist() == [True, False] and set(table.status) == {"ok"}
+    assert set(check_photos(table).status) == {"missing"}

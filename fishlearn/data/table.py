@@ -140,7 +140,7 @@ def _make_table(
     table = _tidy_columns(df)
     table = table.assign(status=table.status.fillna("ok"), reason=table.reason.fillna(""))
     numbers = [c for c in ("width", "height", "bytes") if c in table]
-    table = table.assign(**{c: pd.to_numeric(table[c]).astype(object) for c in numbers})
+    table = table.assign(**{c: pd.to_numeric(table[c], errors="coerce").astype(object) for c in numbers})
     unexplained = (table.status != "ok") & (table.reason == "")
     if unexplained.any(): table = table.assign(reason=table.reason.mask(unexplained, "marked as " + table.status))
     table = leave_out(table, lambda t: t.path.isna(), "no path", "no path")

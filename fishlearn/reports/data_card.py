@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..data.health import decode_all
+from ..data.inspect import _FACTS
 from ..data.photos import _as_table
 from ..data.table import _usable
 from ..errors import JobError
@@ -78,6 +79,13 @@ def audit_photos(
     return _Audit(leave_out_conflicts(copies.table, copies), copies, compare_splits(frames, decoded))
 
 # %% ../../nbs/reports/data_card.ipynb #bee0c44d
+def _is_checked(
+    df,                 # anything `data_card` takes
+) -> bool:
+    "Whether the facts about all usable photos are there."
+    if not isinstance(df, pd.DataFrame) or not set(_FACTS) | {"status"} <= set(df): return False
+    return bool(_usable(df)[["format", "mode", "width", "height", "bytes"]].notna().all(axis=None))
+
 def data_card(
     df,                             # photo table, or anything `photo_table` takes; read first if it is not checked
     copies: Copies | None = None,   # from `audit_photos`
@@ -85,8 +93,7 @@ def data_card(
 ) -> DataCard:
     "Make the data card of a photo table."
     table = _as_table(df)
-    checked = isinstance(df, pd.DataFrame) and "width" in table and _usable(table).width.notna().all()
-    if not checked: table, copies, leaks = audit_photos(table)
+    if not _is_checked(df): table, copies, leaks = audit_photos(table)
     ok = _usable(table)
     if ok.empty:
         raise JobError(f"None of the {len(table)} photos can be used; the first one: {table.reason.iloc[0]}.")
