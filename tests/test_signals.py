@@ -17,7 +17,7 @@ KILLS = int(os.environ.get("FISHLEARN_KILLS", 8))
 def test_program(tmp_path, name, status):
     "A sentence on stderr, the status of the signal, no traceback; workers end too."
     script = ("import sys, time; from fishlearn.cli import main; from fishlearn.commands.common import _app\n"
-              "from fishlearn.data.health import _map_batches\n"
+              "from fishlearn.data.workers import _map_batches\n"
               "@_app.command()\ndef wait():\n"
               "    for _, pids in _map_batches(work, [[1], [2], [3], [4]]): print(pids, flush=True)\n"
               "    time.sleep(60)\n"
@@ -43,7 +43,7 @@ def alive(pid, seconds=5):
 
 def test_workers_end_when_their_parent_is_killed():
     "They lived on for a minute and a half."
-    script = ("import time; from fishlearn.data.health import _map_batches\n"
+    script = ("import time; from fishlearn.data.workers import _map_batches\n"
               "def work(batch):\n    import os; return os.getpid()\n"
               "for _, pids in _map_batches(work, [[1], [2], [3], [4]]): print(pids, flush=True)\ntime.sleep(60)")
     p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
