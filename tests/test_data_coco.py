@@ -355,9 +355,9 @@ def test_photos_without_annotation_or_name_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize("text, why", [
-    ("path,label", "is no JSON; give a COCO file"),
-    ("[" * 100000, "is no JSON; give a COCO file"),
-    ("", "is no JSON; give a COCO file"),
+    ("path,label", "is not JSON; give a COCO file"),
+    ("[" * 100000, "is not JSON; give a COCO file"),
+    ("", "is not JSON; give a COCO file"),
     ("[]", "lacks images, annotations, categories"), ("7", "lacks images"), ('"x"', "lacks images"), ("null", "lacks images"),
     ('{"images": []}', "lacks annotations, categories"),
     ('{"images": {}, "annotations": [], "categories": null}', "lacks images, categories"),
@@ -424,6 +424,24 @@ def test_names_that_fit_several_photos_or_none(tmp_path):
     assert "may be any of several photos 1.jpg" in places["/x/1.jpg"].reason
     assert "not found as /x/2.jpg, nor by its file name below" in places["/x/2.jpg"].reason
     assert places["c/1.jpg"] == ((tmp_path / "c/1.jpg").as_posix(), "")  # a plain path is not replaced by a guess
+
+
+def test_folders_that_are_named_in_two_ways_are_searched_once(tmp_path, monkeypatch):
+    "The file of boxes has a relative path, and its photos an absolute one."
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    upright_scene().save(tmp_path / "images/0.jpg")
+    write(tmp_path / "coco.json", [annotation(0)], images=[dict(id=0, file_name="/x/0.jpg", width=200, height=300)])
+    for images in (None, "images", tmp_path / "images"):
+        assert from_coco("coco.json", images=images).status.tolist() == ["ok"]
+
+
+def test_names_with_backslashes_are_found_in_the_usual_folders(tmp_path):
+    (tmp_path / "images/a").mkdir(parents=True)
+    upright_scene().save(tmp_path / "images/a/0.jpg")
+    images = [dict(id=0, file_name="a\\0.jpg", width=200, height=300)]
+    table = from_coco(write(tmp_path / "annotations/coco.json", [annotation(0)], images=images))
+    assert table.path[0].startswith((tmp_path / "images/a/0.jpg").as_posix() + "#")
 
 
 def test_a_path_that_leads_out_and_exists_is_meant(tmp_path):

@@ -53,14 +53,13 @@ def _read_json(
     except FileNotFoundError: raise ArgumentError(f"There is no file {file}.") from None
     except OSError as e: raise JobError(f"{file} cannot be read: {e.strerror}.") from None
     except (ValueError, RecursionError):
-        raise ArgumentError(f"{file} is no JSON; give a COCO file, a CSV file or a folder.") from None
+        raise ArgumentError(f"{file} is not JSON; give a COCO file, a CSV file or a folder.") from None
 
-_PARTS = ("images", "annotations", "categories")
-
+# %% ../../nbs/data/box_files.ipynb #67e21fc7
 def _json_kind(
     data,           # contents of a JSON file
 ) -> str:           # `detections` or `coco`
-    "Whether a file is from a detector; anything else should be a COCO file."
+    "Tell a detector's file; any other file should be a COCO file."
     entries = data if isinstance(data, list) else []
     if isinstance(data, dict):
         entries = next((data[k] for k in ("predictions", "images") if isinstance(data.get(k), list)), [])
@@ -68,6 +67,7 @@ def _json_kind(
     found = any(isinstance(e, dict) and "detections" in e and ("file" in e or "filepath" in e) for e in entries)
     return "detections" if found else "coco"
 
+# %% ../../nbs/data/box_files.ipynb #256c8a8d
 _OTHERS = (  # keys of a file, or of the first item of a list; what it is, and what to do
     ({"shapes", "imagePath"}, "a LabelMe file of one photo; make one COCO file of them all, such as with labelme2coco"),
     ({"_via_img_metadata"}, "a VIA project; in VIA choose Annotation, then Export Annotations (COCO format)"),
@@ -83,32 +83,34 @@ _OTHERS = (  # keys of a file, or of the first item of a list; what it is, and w
 def _other_export(
     data,           # contents of a JSON file
 ) -> str:           # what it is and what to do, empty if it is not known
-    "Recognise the files of other tools."
-    first = next(iter(data.values() if isinstance(data, dict) else data), None) if data and not isinstance(
-        data, (str, int, float)) else None
-    keys = [set(v) for v in (data, first) if isinstance(v, dict)]
+    "Recognize the files of other tools."
+    items = list(data.values()) if isinstance(data, dict) else data if isinstance(data, list) else []
+    keys = [set(v) for v in (data, *items[:1]) if isinstance(v, dict)]
     return next((text for marks, text in _OTHERS if any(marks <= k for k in keys)), "")
 
 # %% ../../nbs/data/box_files.ipynb #edba7f93
 def _id(
     value,          # of an `id`
-) -> str | None:    # the same text for 1, 1.0 and "1"; None if it is none
+) -> str | None:    # the same text for 1, 1.0 and "1"; None for anything else than a number or text
     "Bring ids into one form."
     if type(value) is int: return str(value)
     if isinstance(value, float): return str(int(value)) if value.is_integer() else str(value)
     return re.sub(r"^(\d+)\.0+$", r"\1", value.strip()) if isinstance(value, str) else None
 
+# %% ../../nbs/data/box_files.ipynb #b48b3aa2
+_PARTS = ("images", "annotations", "categories")
+
 def _check_coco(
     coco,           # contents of a JSON file
     file,           # its name, for the message
 ) -> dict:          # `images`, `annotations`, `categories`
-    "Refuse what is no COCO file, with what it lacks."
+    "Refuse a file that is not a COCO file, and say what it lacks."
     missing = [k for k in _PARTS if not isinstance(coco, dict) or not isinstance(coco.get(k), list)]
     if missing and (other := _other_export(coco)): raise ArgumentError(f"{file} is {other}.")
-    if missing: raise ArgumentError(f"{file} is no COCO file: it lacks {', '.join(missing)}.")
+    if missing: raise ArgumentError(f"{file} is not a COCO file: it lacks {', '.join(missing)}.")
     for part in _PARTS:
         if not all(isinstance(v, dict) for v in coco[part]):
-            raise ArgumentError(f"{file} is no COCO file: its {part} are not all objects.")
+            raise ArgumentError(f"{file} is not a COCO file: its {part} are not all objects.")
     ids = Counter(_id(p.get("id")) for p in coco["images"])
     twice = [i for i, n in ids.items() if n > 1 and i is not None]
     if twice: raise ArgumentError(f"{file} gives the id {twice[0]} to several photos; give each its own.")
@@ -122,6 +124,7 @@ def _image_folder(
     "Find the folder that the file names are relative to."
     home, split = Path(file).parent, Path(file).stem.split("_")[-1]
     up, some = home.parent, names[::max(1, len(names) // 50)]
+    some = {w for n in some for w in (n, n.replace("\\", "/"))}
     for folder in (home, home / "images", up, up / "images", up / split, up / "images" / split):
         if any(os.path.isfile(folder / n) for n in some): return folder
     return home
@@ -137,6 +140,21 @@ def _readings(
     ways = (name, name.replace("\\", "/"), plain.replace("\\", "/"), unquote(plain).replace("\\", "/"))
     return list(dict.fromkeys(w for w in ways if w))
 
+# %% ../../nbs/data/box_files.ipynb #a19b086b
+def _photos_by_name(
+    tops: set,          # folders to search
+) -> dict:              # file name → list of paths
+    "All photos of some folders by file name; the folders may lie within each other."
+    found: dict = {}
+    for top in sorted(tops):
+        try: photos = find_photos(top)
+        except JobError: continue
+        for p in photos: found.setdefault(os.path.abspath(p), p)
+    named = defaultdict(list)
+    for p in found.values(): named[p.name].append(p.as_posix())
+    return named
+
+# %% ../../nbs/data/box_files.ipynb #f6946e4b
 class _Place(NamedTuple):
     "Where a photo is."
     path: str           # of its file
@@ -148,23 +166,20 @@ def _find_foreign(
     file,               # file of boxes, for the message
 ) -> dict:              # name → `_Place`
     "Find photos by their file names alone."
-    found, places, below = defaultdict(set), {}, sorted(f"{t}" for t in tops)
-    for top in tops:
-        try: photos = find_photos(top)
-        except JobError: photos = []
-        for p in photos: found[p.name].add(p.as_posix())
-    last = {n: next((b for w in _readings(n)[::-1] if found.get(b := w.rpartition("/")[2])), None) for n in names}
-    wanted = Counter(base for base in last.values() if base)
+    found, places, below = _photos_by_name(tops), {}, " or ".join(sorted(map(str, tops)))
+    bases = {n: [w.rpartition("/")[2] for w in _readings(n)[::-1]] for n in names}
+    last = {n: next((b for b in tried if b in found), None) for n, tried in bases.items()}
+    wanted = Counter(last.values())
     for name, base in last.items():
-        tried = f"not found as {name}, nor by its file name below {' or '.join(below)}"
-        if base and (len(found[base]) > 1 or wanted[base] > 1): tried = f"{name} may be any of several photos {base}"
-        hit = base and wanted[base] == len(found[base]) == 1
-        places[name] = _Place(min(found[base]), "") if hit else _Place(name, tried)
+        if base is None: places[name] = _Place(name, f"not found as {name}, nor by its file name below {below}")
+        elif wanted[base] == len(found[base]) == 1: places[name] = _Place(found[base][0], "")
+        else: places[name] = _Place(name, f"{name} may be any of several photos {base}")
     if n := sum(not p.reason for p in places.values()):
-        logger.info(f"{n} photos of {Path(file).name} are found by their file name below {' or '.join(below)}, "
-                    f"since it calls them such as {min(names)}")
+        logger.info(f"{n} photos of {Path(file).name} are found by their file names below {below}, "
+                    f"since their paths lead nowhere, such as {min(names)}")
     return places
 
+# %% ../../nbs/data/box_files.ipynb #9b2a9ff1
 def _place_photos(
     file,               # file of boxes
     names: list,        # of its photos
@@ -193,7 +208,7 @@ def _check_fields(
     entries: list,      # of lists of dictionaries that may have them
     file,               # for the message
 ) -> list:              # of fields
-    "The fields that join photos; refuse one that is missing, or holds more than a value."
+    "The fields that join photos; refuse one that is missing, or holds several values."
     fields = list(group) if isinstance(group, (list, tuple)) else [] if group is None else [group]
     for field in fields:
         values = [e[field] for part in entries for e in part if isinstance(field, str) and field in e]
