@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from odd_values import ODD, with_value_at
 from PIL import Image
 
 from fishlearn.data.annotations import _note_box, _note_outlines, _widen
@@ -538,9 +539,6 @@ def test_a_hundred_thousand_annotations(tmp_path):
 
 # --- anything at all
 
-ODD = [None, True, 0, -1, 1.5, float("nan"), float("-inf"), 1e308, 10**400, "", "x", "\0", "\ud800", [], [[]], [1, [2]], {}, {"a": {}}]
-
-
 @pytest.mark.parametrize("odd", ODD, ids=lambda v: repr(v)[:12])
 def test_odd_values_anywhere(tmp_path, odd):
     "Every value of a file replaced by every odd one: a table or one sentence."
@@ -549,11 +547,7 @@ def test_odd_values_anywhere(tmp_path, odd):
     upright_scene((100, 100), (10, 10, 50, 30)).save(tmp_path / "0.jpg")
     spots = [(p,) for p in whole] + [(p, 0) for p in whole] + [(p, 0, k) for p in whole for k in whole[p][0]]
     spots += [("annotations", 0, "bbox", 1), ("annotations", 0, "segmentation", 0), ("annotations", 0, "segmentation", 0, 3)]
-    for spot in spots:
-        coco = json.loads(json.dumps(whole))
-        at = coco
-        for key in spot[:-1]: at = at[key]
-        at[spot[-1]] = odd
+    for coco in with_value_at(whole, spots, odd):
         (tmp_path / "c.json").write_text(json.dumps(coco))
         for options in (dict(), dict(background=False, group="place", label_delim=";")):
             try: assert len(from_coco(tmp_path / "c.json", **options))

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from odd_values import ODD, with_value_at
 from PIL import Image
 
 from fishlearn.cli import main
@@ -159,9 +160,6 @@ def test_commands(tmp_path, monkeypatch, capsys):
         assert run(*words) == 2 and capsys.readouterr().err.strip(), words
 
 
-ODD = [None, True, 0, -1, 1.5, float("nan"), float("-inf"), 1e308, 10**400, "", "x", "\0", "\ud800", [], [[]], [1, [2]], {}, {"a": {}}]
-
-
 @pytest.mark.parametrize("odd", ODD, ids=lambda v: repr(v)[:12])
 def test_odd_values_anywhere(tmp_path, odd):
     draw(tmp_path / "cod/a.jpg")
@@ -170,11 +168,7 @@ def test_odd_values_anywhere(tmp_path, odd):
     spots = [(p,) for p in whole] + [("images", 0)] + [("images", 0, k) for k in whole["images"][0]]
     spots += [("images", 0, "detections", 0)] + [("images", 0, "detections", 0, k) for k in ("category", "conf", "bbox", "label")]
     spots += [("images", 0, "detections", 0, "bbox", 2), ("detection_categories", "1")]
-    for spot in spots:
-        data = json.loads(json.dumps(whole))
-        at = data
-        for key in spot[:-1]: at = at[key]
-        at[spot[-1]] = odd
+    for data in with_value_at(whole, spots, odd):
         (tmp_path / "md.json").write_text(json.dumps(data))
         for options in (dict(), dict(group="place", label=r"(\w)\.jpg")):
             try: assert len(from_detections(tmp_path / "md.json", **options))

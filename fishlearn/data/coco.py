@@ -52,6 +52,7 @@ class _Shot(NamedTuple):
         if min(size) > 0: return size
         return next((s for note, _ in self.notes if (s := _run_size(note.get("segmentation")))), None)
 
+# %% ../../nbs/data/coco.ipynb #185e976a
 def _read_note(
     note: dict,         # annotation
 ) -> tuple:             # the annotation and its box, None for the whole photo, or the error that it causes
@@ -62,7 +63,7 @@ def _read_note(
 def _shots(
     coco: dict,         # from `_check_coco`
 ) -> tuple:             # `_Shot`s in the order of the file, and the number of annotations of no photo
-    "Bring annotations to their photos."
+    "Collect the annotations of each photo."
     named = [p for p in coco["images"] if isinstance(p.get("file_name"), str) and p["file_name"].strip()]
     shots = [_Shot(p, []) for p in named]
     by_id = {i: s for s in shots if (i := _id(s.entry.get("id"))) is not None}
@@ -72,20 +73,11 @@ def _shots(
         else: strays += 1
     return shots, strays
 
-def _label_of(
-    note: dict,         # annotation, or empty
-    names: dict,        # from `_category_names`
-) -> dict:              # `label`, and `why` there is none
-    "The species of an annotation."
-    key = _id(note.get("category_id"))
-    why = "annotation of a category without a name" if key in names else "annotation of no known category"
-    return dict(label=names.get(key), why=why)
-
 # %% ../../nbs/data/coco.ipynb #7f4f95ac
 def _left_out(
     note: dict,         # annotation
     box: list,          # in the upright photo, px
-    size: tuple,        # width and height of the upright photo, px, or None
+    size: tuple,        # width and height of the upright photo, px; None where they are not known
     min_side: float,    # boxes with a shorter side are left out, px
 ) -> dict:              # `status` and `reason`, empty if nothing is wrong
     "Find why an animal cannot be used."
@@ -96,6 +88,7 @@ def _left_out(
     if _number(note.get("iscrowd")): return dict(status="crowd", reason="a crowd, not one animal")
     return dict(status="tiny", reason=f"box smaller than {min_side:g} px") if min(w, h) < min_side - 1e-6 else {}
 
+# %% ../../nbs/data/coco.ipynb #9c3df252
 def _outline_text(
     note: dict,         # annotation
     frame: _Frame,      # the pixels that its outline is given in
@@ -108,6 +101,7 @@ def _outline_text(
     whole = [np.clip(np.round(np.stack(frame.point(*o.T), 1)), 0, 1e6).astype(int) for o in outlines]
     return "&outline=" + ";".join(",".join(map(str, o.ravel())) for o in whole)
 
+# %% ../../nbs/data/coco.ipynb #4c7bc130
 def _note_row(
     note: dict,         # annotation
     box,                # its box, None for the whole photo, or the error that it causes
@@ -135,7 +129,7 @@ def _photo_frames(
     files: list,        # their photos
     name: str,          # of the file of boxes
 ) -> list:              # for each the `_Frame` of its boxes, None if it has another size, and its `_PhotoSize`
-    "Find the pixels that boxes are given in; only photos with boxes are looked at."
+    "Find the pixels that boxes are given in; only photos with boxes are opened."
     sizes = _read_sizes([f for f, s in zip(files, shots, strict=True) if s.boxes])
     photos = [sizes.get(f) for f in files]
     frames = _find_frames([s.given for s in shots], photos, [s.boxes for s in shots], name)
@@ -144,6 +138,7 @@ def _photo_frames(
         frames = [f and f._replace(given=(1, 1)) for f in frames]
     return list(zip(frames, photos, strict=True))
 
+# %% ../../nbs/data/coco.ipynb #dabcfb41
 def _shot_rows(
     shot: _Shot,
     place,                  # its `_Place`
@@ -177,6 +172,16 @@ def _category_names(
             raise ArgumentError(f"{file} gives the id {key} to two categories, {names[key]} and {name}.")
     return names
 
+# %% ../../nbs/data/coco.ipynb #43fd6e1b
+def _label_of(
+    note: dict,         # annotation, or empty
+    names: dict,        # from `_category_names`
+) -> dict:              # `label`, and `why` there is none
+    "The species of an annotation."
+    key = _id(note.get("category_id"))
+    why = "annotation of a category without a name" if key in names else "annotation of no known category"
+    return dict(label=names.get(key), why=why)
+
 # %% ../../nbs/data/coco.ipynb #d3eee627
 def _merge_whole(
     rows: pd.DataFrame,         # rows of annotations; `whole` where one is about the whole photo
@@ -204,6 +209,7 @@ def _log_beyond(
         logger.warning("A box of a COCO file is x, y, width, height in pixels; if these are corners (x, y, x, y) "
                        "or percent, convert them first.")
 
+# %% ../../nbs/data/coco.ipynb #e722fda2
 def _coco_rows(
     coco: dict,             # contents of a COCO file
     file,                   # its path
@@ -244,6 +250,7 @@ def _coco_table(
     rows = rows.assign(group=_name_groups(rows)).reset_index(drop=True)
     return _make_table(rows.drop(columns=["photo", "whole"]), rows.why)
 
+# %% ../../nbs/data/coco.ipynb #4a1e40f3
 def from_coco(
     file,                       # COCO file
     images=None,                # folder of the photos; by default looked for beside the file
