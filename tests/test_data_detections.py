@@ -72,7 +72,7 @@ def test_every_photo_has_a_row(tmp_path, capsys):
         ("two.jpg", "ok", ""), ("two.jpg", "ok", ""), ("empty.jpg", "empty", "no animal found"), ("weak.jpg", "empty", "no animal found"),
         ("people.jpg", "empty", "no animal found"), ("bad.jpg", "damaged", "detection without a box"),
         ("tiny.jpg", "tiny", "box smaller than 16 px"), ("failed.jpg", "failed", "the detector failed: Failure image access"),
-        ("none.jpg", "failed", "not looked at by the detector"), ("film.mp4", "video", "is a video, not a photo"),
+        ("none.jpg", "failed", "not processed by the detector"), ("film.mp4", "video", "is a video, not a photo"),
         ("None", "no photo", "entry without a file name")]
     assert table.group[0] == table.group[1] == "cod/two.jpg"
     said = capsys.readouterr().out

@@ -39,23 +39,22 @@ def _detector_entries(
     data,           # contents of the file
     file,           # its path, for the message
 ) -> tuple:         # dictionaries with `file` and `detections`, one per photo; names of the categories by id
-    "Read what MegaDetector, SpeciesNet and their kin write."
+    "Read the formats of MegaDetector, SpeciesNet and similar detectors."
     keys = [k for k in ("predictions", "images") if isinstance(data, dict) and isinstance(data.get(k), list)]
     entries = data[keys[0]] if keys else data
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise ArgumentError(f"{file} is no file of a detector: its images are not all objects.")
+        raise ArgumentError(f"{file} is not a detector's file: its images are not all objects.")
     named = data.get("detection_categories") if isinstance(data, dict) else None
     names = {_id(k): v for k, v in named.items() if isinstance(v, str)} if isinstance(named, dict) else {}
     entries = [e | dict(file=e.get("file", e.get("filepath"))) for e in entries]
     return entries, names or {"1": "animal", "2": "person", "3": "vehicle"}
 
-_NO_ANIMALS = {"person", "people", "human", "vehicle", "car", "empty", "blank"}
-
+# %% ../../nbs/data/detections.ipynb #d454387e
 def _category_of(
     detection: dict,
     names: dict,        # of the categories, by id
 ) -> str:               # in lower case
-    "What a detection shows; a category that the file doesn't list is not one."
+    "The category of a detection, `unknown` if the file doesn't list it."
     label, key = detection.get("label"), _id(detection.get("category"))
     name = label if isinstance(label, str) else names.get(key, "unknown" if key is None or key.isdigit() else key)
     return name.strip().lower()
@@ -92,6 +91,7 @@ def _detection_row(
     small = min(box[2:]) < options.min_side - 1e-6
     return row | (dict(status="tiny", reason=f"box smaller than {options.min_side:g} px") if small else {})
 
+# %% ../../nbs/data/detections.ipynb #2faf7fc3
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".wmv")
 
 def _unusable(
@@ -102,9 +102,12 @@ def _unusable(
         return dict(status="video", reason="is a video, not a photo")
     if isinstance(entry.get("detections"), list): return {}
     why = entry.get("failure") or entry.get("failures")
-    why = ", ".join(map(str, why)) if isinstance(why, list) and all(isinstance(w, str) for w in why) else why
-    reason = f"the detector failed: {why}" if isinstance(why, str) else "not looked at by the detector"
+    if isinstance(why, list): why = ", ".join(map(str, why))
+    reason = f"the detector failed: {why}" if why and isinstance(why, str) else "not processed by the detector"
     return dict(status="failed", reason=reason)
+
+# %% ../../nbs/data/detections.ipynb #e4044057
+_NO_ANIMALS = {"person", "people", "human", "vehicle", "car", "empty", "blank", "unknown"}
 
 def _entry_rows(
     entry: dict,            # of one photo
@@ -112,16 +115,16 @@ def _entry_rows(
     file: str,              # its photo
     size: tuple | None,     # width and height of the upright photo, px, if it is there
     options: BoxOptions,
-    left: Counter,          # what is left out, counted here
+    left: Counter,          # detections that are left out, by reason; added to
 ) -> list:                  # dictionaries with `path`, `status`, `reason`
     "Make the rows of one photo."
     row = dict(path=file, status="ok", reason="")
     if why := _unusable(entry): return [row | why]
-    least, animals = .2 if options.min_confidence is None else options.min_confidence, []
+    min_confidence, animals = .2 if options.min_confidence is None else options.min_confidence, []
     for d in [d for d in entry["detections"] if isinstance(d, dict)]:
         confidence, name = _number(d.get("conf", d.get("confidence"))), _category_of(d, names)
-        if confidence is None or confidence < least: left[f"below a confidence of {least:g}"] += 1
-        elif name in _NO_ANIMALS or name == "unknown": left[f"of the category {name}"] += 1
+        if confidence is None or confidence < min_confidence: left[f"below a confidence of {min_confidence:g}"] += 1
+        elif name in _NO_ANIMALS: left[f"of the category {name}"] += 1
         else: animals.append(d)
     if not animals: return [row | dict(status="empty", reason="no animal found")]
     return [_detection_row(file, d, size, options) for d in animals] if size else [row]
@@ -162,9 +165,9 @@ def _label_photos(
 ) -> pd.DataFrame:          # with `label`, perhaps `split` and `set`
     "Label animals by the path of their photo."
     there = rows.path[rows.status != "missing"].dropna()
+    if there.empty: return rows.assign(label=None)
     files, root = [Path(os.path.abspath(_photo_file(p))) for p in there], Path(os.path.abspath(root))
     if not all(f.is_relative_to(root) for f in files): root = Path(os.path.commonpath([f.parent for f in files]))
-    if not files: return rows.assign(label=None)
     if label is None: found = _describe_folders(files, root)
     elif isinstance(label, str): found = dict(label=_match_names(files, root, label))
     else: raise ArgumentError(f"For a detector's file, label is a pattern, not {type(label).__name__}.")
@@ -173,6 +176,7 @@ def _label_photos(
     columns = pd.DataFrame(found | dict(label=[_join_species(v, label_delim) for v in found["label"]]), dtype=object)
     return rows.join(columns.set_axis(there.index))
 
+# %% ../../nbs/data/detections.ipynb #5b8b2885
 def _detection_table(
     data,                   # contents of the file
     file,                   # its path

@@ -46,6 +46,7 @@ def _instance_files(
         return [_BoxFile(f, s) for f, s in zip(files, splits, strict=True)]
     return []
 
+# %% ../../nbs/data/exports.ipynb #20f4b1b3
 def _find_exports(
     folder: Path,       # that an annotation tool may have written
 ) -> list:              # `_BoxFile`s, none for any other folder
@@ -57,6 +58,7 @@ def _find_exports(
     split = {f.split for f in files} > {"train"}
     return files if split else [f._replace(split=None) for f in files]
 
+# %% ../../nbs/data/exports.ipynb #458b514a
 def _is_json(
     source,             # anything
 ) -> bool:
@@ -96,7 +98,7 @@ def _check_unlisted(
     files: list,        # its `_BoxFile`s
     paths: list,        # photos that they name
 ) -> None:
-    "State which photos of an export have no boxes; refuse folders of them."
+    "Report the photos of an export that are in no file of boxes; refuse folders of them."
     listed = {Path(_photo_file(p)) for p in paths}
     unlisted = [p for p in find_photos(folder) if p not in listed]
     known = {p.parent for p in listed}
@@ -108,6 +110,30 @@ def _check_unlisted(
                             "boxes, or a pattern for the species (--label-re) to use whole photos.")
     if unlisted: logger.info(f"{len(unlisted)} photos in {folder} are in no file of boxes, such as {unlisted[0]}")
 
+# %% ../../nbs/data/exports.ipynb #4f6eb4df
+def _load_detections(
+    data,                       # contents of a detector's file
+    file,                       # its path
+    options: BoxOptions,
+    label=None,                 # as for `_load_boxes`, and so are the others
+    group=None,
+    label_delim: str | None = None,
+    labelled: bool = True,
+) -> pd.DataFrame:              # the photo table
+    "Make the photo table from a detector's file."
+    if labelled: return _detection_table(data, file, None, options, label, group, label_delim)
+    return _make_table(_detection_rows(data, file, None, options, group)[0].assign(label="?"))
+
+def _check_coco_options(
+    label,                      # as for `_load_boxes`
+    options: BoxOptions,
+) -> None:
+    "Refuse options that do not apply to a COCO file."
+    if label is not None: raise ArgumentError("label does not apply to a COCO file; its categories are the species.")
+    if options.min_confidence is not None:
+        raise ArgumentError("min_confidence is for the file of a detector; the boxes of a COCO file have none.")
+
+# %% ../../nbs/data/exports.ipynb #d4e8237d
 def _load_boxes(
     source,                     # as for `_box_files`
     label=None,                 # pattern for the species of a detector's photos
@@ -123,12 +149,8 @@ def _load_boxes(
         data = _read_json(path)
         if _json_kind(data) == "detections":
             if len(files) > 1: raise ArgumentError(f"{path} is from a detector; give it alone.")
-            if not labelled: return _make_table(_detection_rows(data, path, None, options, group)[0].assign(label="?"))
-            return _detection_table(data, path, None, options, label, group, label_delim)
-        if label is not None:
-            raise ArgumentError("label does not apply to a COCO file; its categories are the species.")
-        if options.min_confidence is not None:
-            raise ArgumentError("min_confidence is for the file of a detector; the boxes of a COCO file have none.")
+            return _load_detections(data, path, options, label, group, label_delim, labelled)
+        _check_coco_options(label, options)
         parts.append(_coco_rows(data, path, folder, None, options, group, label_delim).assign(split=split))
     if folder:
         logger.info(f"boxes from {', '.join(f.path.relative_to(folder).as_posix() for f in files)}")
