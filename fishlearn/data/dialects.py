@@ -43,7 +43,7 @@ def _encoding_of(
 
 # %% ../../nbs/data/dialects.ipynb #ab12cd34
 class _Lines:
-    "Lines, of which those of the present row are kept."
+    "Lines, of which those of the current row are kept."
     def __init__(self,
         lines: Iterator[str],   # of a text
     ):
@@ -74,6 +74,14 @@ class _Text(NamedTuple):
         "Its lines, decoded one by one."
         return io.TextIOWrapper(io.BytesIO(self.data), self.encoding, newline="")
 
+def _named_separator(
+    text: _Text,        # a text file
+) -> str | None:
+    "The separator that the first line names, as in `sep=;`."
+    named = re.fullmatch(r'"?sep=(.)"?\s*', next(text.lines(), ""), re.IGNORECASE)
+    return named[1] if named else None
+
+# %% ../../nbs/data/dialects.ipynb #8ad3daf7
 def _rows(
     text: _Text,        # a text file
     separator: str,     # of cells
@@ -91,13 +99,6 @@ def _rows(
             line = reader.line_num + 1
     except csv.Error as e:
         raise ArgumentError(f"Line {line} cannot be read ({e}); save the table as CSV again.") from None
-
-def _named_separator(
-    text: _Text,        # a text file
-) -> str | None:
-    "The separator that the first line names, as in `sep=;`."
-    named = re.fullmatch(r'"?sep=(.)"?\s*', next(text.lines(), ""), re.IGNORECASE)
-    return named[1] if named else None
 
 # %% ../../nbs/data/dialects.ipynb #513d52c6
 _SEPARATORS = ",;\t|"
@@ -127,13 +128,14 @@ def _choose_separator(
 def _check_header(
     names: list,        # of columns
 ) -> list:              # the same, empty ones numbered
-    "Refuse a header that names a column twice, or that is none."
+    "Refuse a header with the same name twice, and a first line that is not a header."
     if twice := sorted({n for n in names if n and names.count(n) > 1}):
         raise ArgumentError(f"There are several columns {twice[0]!r}; rename all but one.")
     if photos := [n for n in names if _is_photo_name(n)]:
         raise ArgumentError(f"The first line must name the columns, such as path and label; it holds {photos[0]!r}.")
     return [n or f"column {i}" for i, n in enumerate(names, 1)]
 
+# %% ../../nbs/data/dialects.ipynb #5cb64b60
 class _Columns:
     "Cells, column by column; equal ones are stored once."
     def __init__(self,
@@ -156,6 +158,7 @@ class _Columns:
         names = _check_header([self.names[i] for i in kept])
         return pd.DataFrame({n: pd.Series(self.cells[i], dtype=object) for n, i in zip(names, kept, strict=True)})
 
+# %% ../../nbs/data/dialects.ipynb #d1378512
 def _read_delimited(
     data: bytes,        # a text file
     columns=(),         # names of columns that it should have

@@ -31,11 +31,21 @@ def _is_model(
     "Whether a folder is a saved model."
     return (folder / "species.json").is_file() and any(folder.glob("model.*"))
 
+# %% ../../nbs/data/find.ipynb #8f61439e
+def _is_searched(
+    real: Path,         # real path of a folder
+    root: str,          # real path of the folder that is searched
+) -> bool:
+    "Whether a folder is found without a link, or contains the search itself."
+    if Path(root).is_relative_to(real): return True
+    return real.is_relative_to(root) and not any(map(_is_system_name, real.relative_to(root).parts))
+
+# %% ../../nbs/data/find.ipynb #afd5ae6b
 class _FoundFiles(NamedTuple):
     "All files of a folder, each in one of the lists."
     photos: list        # `Path`s
     others: list        # `Path`s of files that are no photos
-    system: list        # folders and files of a system, a network drive or an editor
+    system: list        # files and folders of an operating system, a network drive or an editor
     models: list        # model folders
     links: list         # links to folders that are searched anyway
 
@@ -58,14 +68,6 @@ def _sort_folders(
             seen.add(real)
     return enter
 
-def _is_searched(
-    real: Path,         # real path of a folder
-    root: str,          # real path of the folder that is searched
-) -> bool:
-    "Whether a folder is found without a link, or contains the search itself."
-    if Path(root).is_relative_to(real): return True
-    return real.is_relative_to(root) and not any(map(_is_system_name, real.relative_to(root).parts))
-
 # %% ../../nbs/data/find.ipynb #22541bb0
 def _cannot_open(
     error: OSError,     # from opening a folder
@@ -87,6 +89,7 @@ def _walk(
         below[:] = _sort_folders(place, below, seen, root, found) if recurse else []
         yield from (Path(place, n) for n in names)
 
+# %% ../../nbs/data/find.ipynb #6fe8e254
 def _find_files(
     folder,                 # where to look
     recurse: bool = True,   # also in the folders below?
