@@ -8,6 +8,7 @@ from PIL import Image
 from fishlearn.data.formats import _other_format, _photo_format
 from fishlearn.data.inspect import inspect_photo
 from fishlearn.data.reading import read_photo
+from fishlearn.data.tiff import _tiff_file
 from fishlearn.errors import JobError
 
 
@@ -80,3 +81,9 @@ def test_a_raw_photo_is_not_its_thumbnail(tmp_path):
 
 def test_random_bytes_are_nothing():
     assert _photo_format(bytes(range(160, 255))) == _other_format(bytes(range(160, 255))) == ""
+
+
+def test_the_sensor_data_of_a_raw_photo_are_named_as_such(tmp_path):
+    "A DNG without a thumbnail, whose colour filter Pillow doesn't know."
+    tags = {254: (0,), 256: (16,), 257: (4,), 258: (14,), 259: (1,), 262: (32803,), 273: (8,), 279: (112,), 50706: (1, 4, 0, 0)}
+    assert reason(_tiff_file(b"II*\0\0\0\0\0" + bytes(112), tags), tmp_path).startswith("is a raw photo of a camera")

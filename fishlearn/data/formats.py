@@ -61,6 +61,10 @@ _OTHERS = {
     "a FITS image; convert it to JPEG, PNG or TIFF": rb"SIMPLE  =",
     "an OpenEXR image; convert it to JPEG, PNG or TIFF": rb"v/1\x01",
     "a Radiance image; convert it to JPEG, PNG or TIFF": rb"#\?RADIANCE|#\?RGBE",
+}
+
+# %% ../../nbs/data/formats.ipynb #c19777c1
+_OTHERS |= {
     "a DjVu document, not a photo": rb"AT&TFORM", "an icon, not a photo": rb"\0\0[\x01\x02]\0[^\0]\0|icns",
     "a Windows metafile, not a photo": rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF|\x01\0\x09\0\0[\x01\x03]",
     "a video, not a photo":
@@ -78,6 +82,7 @@ _OTHERS = {
     "filled with zero bytes; its contents were lost": rb"\0{512}|\0+$",
 }
 
+# %% ../../nbs/data/formats.ipynb #eee009d4
 def _is_text(
     head: bytes,        # beginning of a file
 ) -> bool:
@@ -89,15 +94,15 @@ def _is_text(
         text = head[:e.start].decode("utf-8-sig")
     return bool(text) and all(c.isprintable() or c in "\r\n\t\f" for c in text)
 
+# %% ../../nbs/data/formats.ipynb #930e04c8
 def _other_format(
     head: bytes,        # beginning of a file
 ) -> str:               # such as "a web page, not a photo"; "" if it is not known
-    "What a file is that is no photo, from its first bytes."
+    "What a file is that is not a photo, from its first bytes."
     head = head.removeprefix(b"\xef\xbb\xbf")
     return _first_match(head, _OTHERS) or ("a text file, not a photo" if _is_text(head) else "")
 
 # %% ../../nbs/data/formats.ipynb #d85c73fe
-_MAX_PIXELS = 100_000_000
 _PLUGINS = dict(TIFF="Tiff", WEBP="WebP", AVIF="Avif", JPEG2000="Jpeg2K", TGA="Tga")
 _BY_PILLOW = (*(kind for kind in _PHOTOS if kind not in ("PAM", "HEIF")), "MPO", "TGA")    # without another package
 
@@ -112,11 +117,14 @@ def _load_plugin(
         try: import_module("pillow_heif").register_heif_opener()
         except ImportError: raise JobError("is a HEIC photo; install pillow-heif to read it") from None
 
+# %% ../../nbs/data/formats.ipynb #72878f3d
+_MAX_PIXELS = 100_000_000
+
 def _check_pixels(
     width: int,     # px
     height: int,    # px
 ) -> None:
-    "Refuse a picture that would fill the memory."
+    "Refuse a photo that would fill the memory."
     if width * height > _MAX_PIXELS:
         raise JobError(f"has {width * height / 1e6:.0f} megapixels, more than the limit of {_MAX_PIXELS / 1e6:.0f}")
 

@@ -1,4 +1,4 @@
-"""Sixteen bits that hold fewer, and a format that Pillow cannot read.
+"""Convert photos of 16 bits per channel to 8 bits, and read the PAM format, which Pillow does not know.
 
 Docs: https://fishlearn.github.io/fishlearn/data/rare.html.md"""
 
@@ -21,12 +21,12 @@ from ..errors import JobError
 def _used_bits(
     high: int,      # highest value
 ) -> int:           # 8, 10, 12, 14 or 16
-    "How many bits are in use, according to the highest value."
+    "How many bits are used, according to the highest value."
     return next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits)
 
 def _eight_bits(
     values: np.ndarray,     # whole numbers
-    bits: int = 0,          # that are in use, if that is known
+    bits: int = 0,          # that are used, if that is known
 ) -> np.ndarray:            # uint8
     "Grey levels of 8 to 16 bits as 8 bits."
     low, high = int(values.min()), int(values.max())
@@ -44,7 +44,7 @@ def _depth_note(
 def _raw_mode(
     im,         # image, opened, not yet decoded
 ) -> str:       # such as `RGB;16B`; `scaled` if Pillow scales the values; "" if that is not known
-    "How Pillow calls the order of the bytes in the file."
+    "Pillow's name for the channels, bits and byte order in the file."
     if not getattr(im, "tile", None): return ""
     codec, *_, args = im.tile[0]
     if codec.startswith("ppm") and args[-1] != 65535: return "scaled"
@@ -57,6 +57,7 @@ def _as_sixteen_bits(
     if [(tile.codec_name, tile.args) for tile in im.tile] == [("ppm", ("RGB", 65535))]:
         im.tile = [im.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
 
+# %% ../../nbs/data/rare.ipynb #9a8e6678
 _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 def _lower_bytes(
@@ -72,11 +73,12 @@ def _lower_bytes(
     _, grey, _, alpha = again.split()
     return Image.merge("RGBA", (grey, grey, grey, alpha))
 
+# %% ../../nbs/data/rare.ipynb #f1207ab7
 def _all_bits(
     upper,                  # image, decoded, the upper 8 bits
     again,                  # the same, opened, not yet decoded
 ) -> tuple:                 # picture of 8 bits, and a note
-    "Make a picture of 16 bits per colour bright if it uses only its lower bits."
+    "Brighten a photo of 16 bits per colour if it uses only its lower bits."
     colours = 3 if upper.mode == "RGBA" else len(upper.getbands())
     if max(high for _, high in upper.getextrema()[:colours]) >= 64: return upper, ""
     values = np.asarray(upper).astype(np.uint16) << 8 | np.asarray(_lower_bytes(again))
@@ -89,9 +91,9 @@ def _all_bits(
 def _picture(
     samples: np.ndarray,    # uint8, shape (height, width, channels)
     colours: int,           # channels that are colours: 1 grey, 3 RGB, 4 CMYK
-    alpha: bool,            # does a channel of transparency follow?
+    alpha: bool,            # does an alpha channel follow?
 ) -> Image.Image:           # grey, RGB, CMYK or RGBA
-    "Make a picture of its channels."
+    "Make an image from its channels."
     size = samples.shape[1::-1]
     im = Image.frombytes({1: "L", 3: "RGB", 4: "CMYK"}[colours], size, samples[..., :colours].tobytes())
     if not alpha: return im
@@ -99,6 +101,7 @@ def _picture(
     im.putalpha(Image.frombytes("L", size, samples[..., colours].tobytes()))
     return im
 
+# %% ../../nbs/data/rare.ipynb #03e18430
 def _pam_header(
     data: bytes,    # PAM file
 ) -> tuple:         # width, height, channels, highest value, whether it is CMYK, and where the pixels begin
@@ -111,15 +114,16 @@ def _pam_header(
     except (KeyError, ValueError): raise JobError("is a PAM file with a damaged header") from None
     return *numbers, b"CMYK" in fields.get(b"TUPLTYPE", b"") and numbers[2] > 3, min(len(data), 4096) - len(rest)
 
+# %% ../../nbs/data/rare.ipynb #d5242734
 def _open_pam(
     data: bytes,            # the file
 ) -> Image.Image:           # decoded
     "Read a PAM file."
-    width, height, depth, most, cmyk, start = _pam_header(data)
+    width, height, depth, maxval, cmyk, start = _pam_header(data)
     _check_pixels(width * depth, height)
-    kind, n = np.dtype(">u2" if most > 255 else "u1"), width * height * depth
+    kind, n = np.dtype(">u2" if maxval > 255 else "u1"), width * height * depth
     if len(data) - start < n * kind.itemsize: raise JobError("is a PAM file that ends too early")
-    values = np.frombuffer(data, kind, n, start).astype(np.uint32) * 255 // most
+    values = np.frombuffer(data, kind, n, start).astype(np.uint32) * 255 // maxval
     colours = 4 if cmyk else 3 if depth > 2 else 1
     im = _picture(np.minimum(values, 255).astype(np.uint8).reshape(height, width, depth), colours, depth > colours)
     im.format = "PAM"

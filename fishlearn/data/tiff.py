@@ -10,6 +10,7 @@ __all__ = []
 # %% ../../nbs/data/tiff.ipynb #fe89d44e
 import struct
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,29 +21,42 @@ from ..errors import JobError
 
 # %% ../../nbs/data/tiff.ipynb #d0a4ef8d
 _TIFF_TAGS = frozenset((254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 330, 338, 339, 50706))
+_VALUE_TYPES = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q"}   # of whole numbers, for `struct`
+
+class _TiffLayout(NamedTuple):
+    "Where the tags of a TIFF file are."
+    first: int      # place of the address of the list of tags
+    count: str      # type of the number of tags
+    entry: int      # bytes of a tag
+    value: int      # place of the values in a tag, or of their address
+    address: str    # type of an address
+
+_CLASSIC, _BIG = _TiffLayout(4, "H", 12, 8, "L"), _TiffLayout(8, "Q", 20, 12, "Q")
 
 def _tiff_tags(
     data: bytes,    # TIFF file
 ) -> dict:          # tuples of whole numbers, by tag
     "The tags of the first picture of a TIFF file."
-    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
-    read = lambda form, at: struct.unpack_from(order + form, data, at)
-    [start], tags = read("Q" if big else "L", 8 if big else 4), {}
-    [count], step = read("Q" if big else "H", start), 20 if big else 12
-    for at in range(start + (8 if big else 2), start + (8 if big else 2) + min(count, 1000) * step, step):
-        tag, kind, n = read("HHQ" if big else "HHL", at)
-        form, place = {1: "B", 3: "H", 4: "L", 16: "Q"}.get(kind), at + (12 if big else 8)
-        if tag not in _TIFF_TAGS or not form or not 0 < n <= 1 << 20: continue
-        if n * struct.calcsize("=" + form) > (8 if big else 4): [place] = read("Q" if big else "L", place)
-        tags[tag] = read(f"{n}{form}", place)
+    order, form = "<" if data[:2] == b"II" else ">", _BIG if 43 in data[2:4] else _CLASSIC
+    read = lambda kind, at: struct.unpack_from(order + kind, data, at)
+    [start] = read(form.address, form.first)
+    [count], start = read(form.count, start), start + struct.calcsize("=" + form.count)
+    tags = {}
+    for at in range(start, start + min(count, 1000) * form.entry, form.entry):
+        tag, code, n = read("HH" + form.address, at)
+        kind, place = _VALUE_TYPES.get(code), at + form.value
+        if tag not in _TIFF_TAGS or not kind or not 0 < n <= 1 << 20: continue
+        if n * struct.calcsize("=" + kind) > struct.calcsize("=" + form.address): [place] = read(form.address, place)
+        tags[tag] = read(f"{n}{kind}", place)
     return tags
 
+# %% ../../nbs/data/tiff.ipynb #19c23e93
 def _tiff_file(
     data: bytes,    # TIFF file
     tags: dict,     # tuples of whole numbers, by tag
 ) -> bytes:         # the same file with only these tags
     "Put other tags into a TIFF file."
-    order, at = "<" if data[:2] == b"II" else ">", len(data) + len(data) % 2
+    order, at = "<" if data[:2] == b"II" else ">", len(data) + len(data) % 2     # tags begin at an even address
     lists, entries, place = b"", b"", at + 2 + 12 * len(tags) + 4
     for tag, values in sorted(tags.items()):
         packed = struct.pack(f"{order}{len(values)}L", *values)
@@ -64,6 +78,7 @@ def _tiff_rows(
     new |= {tag: tags[tag] for tag in (259, 266, 273, 279) if tag in tags}
     with Image.open(BytesIO(_tiff_file(data, new)), formats=["TIFF"]) as im: return np.asarray(im)
 
+# %% ../../nbs/data/tiff.ipynb #60862da7
 def _samples(
     rows: np.ndarray,   # uint8, shape (rows, bytes)
     n: int,             # samples in a row
@@ -77,6 +92,7 @@ def _samples(
     some = (np.unpackbits(rows[i:i + 64], axis=1)[:, :n * bits] for i in range(0, len(rows), 64))
     return np.concatenate([part.reshape(len(part), n, bits) @ worth for part in some])
 
+# %% ../../nbs/data/tiff.ipynb #25766f05
 def _tiff_channels(
     data: bytes,        # TIFF file
     tags: dict,         # from `_tiff_tags`
@@ -105,12 +121,22 @@ def _scaled(
     if bits > 8: return _eight_bits(values, used)
     return (values.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
 
+# %% ../../nbs/data/tiff.ipynb #0e5aa899
+def _check_not_raw(
+    tags,       # of the first picture of a TIFF file, by number
+) -> None:
+    "Refuse a raw photo."
+    if 50706 in tags or (tags.get(254) in (1, (1,)) and 330 in tags):
+        raise JobError("is a raw photo of a camera; convert it to JPEG, PNG or TIFF")
+
+# %% ../../nbs/data/tiff.ipynb #d54cd9cd
 def _open_tiff(
     data: bytes,            # TIFF file
 ) -> Image.Image:           # decoded
     "Read a TIFF file that Pillow cannot read."
     try:
         tags = _tiff_tags(data)
+        _check_not_raw(tags)
         [bits], kind = set(tags.get(258, (1,))), tags[262][0]
         colours = {0: 1, 1: 1, 2: 3, 5: 4}[kind]
         if bits > 16 or tags.get(339, (1,))[0] != 1: raise ValueError
@@ -125,11 +151,3 @@ def _open_tiff(
     im = _picture(np.concatenate([255 - eight[0] if kind == 0 else eight[0], *eight[1:]], axis=2), colours, alpha)
     im.format, im.getexif()[0x112] = "TIFF", tags.get(274, (1,))[0]
     return im
-
-# %% ../../nbs/data/tiff.ipynb #0e5aa899
-def _check_not_raw(
-    tags,       # of the first picture of a TIFF file, by number
-) -> None:
-    "Refuse a raw photo."
-    if 50706 in tags or (tags.get(254) in (1, (1,)) and 330 in tags):
-        raise JobError("is a raw photo of a camera; convert it to JPEG, PNG or TIFF")
