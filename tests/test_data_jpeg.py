@@ -10,8 +10,7 @@ from PIL import Image
 
 from fishlearn.data import jpeg
 from fishlearn.data.inspect import inspect_photo
-from fishlearn.data.jpeg import _MAX_SCANS
-from fishlearn.data.reading import _orientation_of, read_photo
+from fishlearn.data.reading import _MAX_SCANS, _orientation_of, read_photo
 from fishlearn.data.shape import _photo_size
 from fishlearn.errors import JobError
 from fishlearn.samples.drawing import draw_photo

@@ -123,8 +123,7 @@ def _image_folder(
 ) -> Path:              # folder that contains them
     "Find the folder that the file names are relative to."
     home, split = Path(file).parent, Path(file).stem.split("_")[-1]
-    up, some = home.parent, names[::max(1, len(names) // 50)]
-    some = {w for n in some for w in (n, n.replace("\\", "/"))}
+    up, some = home.parent, {w for n in names[::max(1, len(names) // 50)] for w in (n, n.replace("\\", "/"))}
     for folder in (home, home / "images", up, up / "images", up / split, up / "images" / split):
         if any(os.path.isfile(folder / n) for n in some): return folder
     return home

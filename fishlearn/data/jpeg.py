@@ -1,4 +1,4 @@
-"""Strict with the pixels of a JPEG, patient with everything around them, and never more than the memory can hold.
+"""Decode JPEG files: missing pixels are an error, broken metadata are not, and the memory needed is limited.
 
 Docs: https://fishlearn.github.io/fishlearn/data/jpeg.html.md"""
 
@@ -43,6 +43,7 @@ def _segments(
         if marker == 0xda: return
         at = end
 
+# %% ../../nbs/data/jpeg.ipynb #a9c67b75
 def _matters(
     marker: int,        # kind of the part
     contents: bytes,
@@ -90,15 +91,6 @@ def _open_jpeg(
         return _open_bytes(Path(source).read_bytes())
 
 # %% ../../nbs/data/jpeg.ipynb #6ef71f65
-_MAX_JPEG = dict(one=1_000_000_000, several=250_000_000)
-_MAX_SCANS = 500
-
-def _sides(
-    size,           # side of a square, or `(height, width)`, px
-) -> tuple:         # height and width, px
-    "A size as height and width."
-    return (size, size) if np.ndim(size) == 0 else tuple(size)
-
 def _several_scans(
     data: bytes,        # JPEG file
 ) -> bool:
@@ -109,6 +101,9 @@ def _several_scans(
         if marker < 0xd0 and marker not in (0xc4, 0xc8, 0xcc): channels = contents[5] if len(contents) > 5 else 0
         if marker == 0xda: return contents[:1] < bytes([channels])
     return False
+
+# %% ../../nbs/data/jpeg.ipynb #f54914db
+_MAX_JPEG = dict(one=1_000_000_000, several=250_000_000)    # px, by the number of scans
 
 def _largest_scale(
     data: bytes,        # JPEG file
@@ -123,6 +118,13 @@ def _largest_scale(
                        f"more than the limit of {most / 1e6:.0f} for such a JPEG")
     return next(n for n in range(8, 0, -1) if -(-height * n // 8) * -(-width * n // 8) <= _MAX_PIXELS or n == 1)
 
+# %% ../../nbs/data/jpeg.ipynb #1e965abb
+def _sides(
+    size,           # side of a square, or `(height, width)`, px
+) -> tuple:         # height and width, px
+    "A size as height and width."
+    return (size, size) if np.ndim(size) == 0 else tuple(size)
+
 def _smallest_sides(
     size,               # px needed: side of a square, or `(height, width)`; 0 for full size
     scale: int,         # from `_largest_scale`
@@ -135,9 +137,6 @@ def _smallest_sides(
     return tuple(min(pair) for pair in zip(_sides(size), most, strict=True)) if size else most
 
 # %% ../../nbs/data/jpeg.ipynb #4a2f261d
-_DAMAGE = re.compile("Corrupt JPEG data|Premature end|Inconsistent progression")
-_HARMLESS = re.compile("extraneous bytes|Invalid SOS parameters")
-
 def _without_padding(
     im: Image.Image,    # decoded at some eighths of its size, rounded up
     height: int,        # of the whole photo, px
@@ -148,6 +147,7 @@ def _without_padding(
     extent = width * eighths / 8, height * eighths / 8
     return im if extent == im.size else im.resize(im.size, Image.Resampling.BICUBIC, box=(0, 0, *extent))
 
+# %% ../../nbs/data/jpeg.ipynb #1da6c38b
 class _JpegPixels(NamedTuple):
     "A decoded JPEG."
     image: Image.Image      # grey or RGB, perhaps smaller than the photo
@@ -162,9 +162,9 @@ def _decode_strictly(
 ) -> _JpegPixels:
     "Decode a JPEG with simplejpeg, no larger than needed."
     height, width = simplejpeg.decode_jpeg_header(data)[:2]
-    least = _smallest_sides(size, _largest_scale(data, height, width), height, width)
+    sides = _smallest_sides(size, _largest_scale(data, height, width), height, width)
     pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB", strict=strict,
-                                    min_height=least[0], min_width=least[1], min_factor=1)
+                                    min_height=sides[0], min_width=sides[1], min_factor=1)
     im = Image.fromarray(pixels[..., 0] if grey else pixels)
     return _JpegPixels(_without_padding(im, height, width), (width, height))
 
@@ -176,6 +176,9 @@ def _end_note(
     if data.endswith(b"\xff\xd9"): return ""
     if data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"): return "has more bytes after its end"
     return "has other bytes in place of its end and may be damaged"
+
+_DAMAGE = re.compile("Corrupt JPEG data|Premature end|Inconsistent progression")
+_HARMLESS = re.compile("extraneous bytes|Invalid SOS parameters")
 
 def _decode_jpeg(
     data: bytes,                # JPEG file

@@ -18,20 +18,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .formats import _MAX_PIXELS, _check_pixels, _open_format, _other_format, _photo_format
-from .jpeg import _MAX_SCANS, _decode_jpeg, _largest_scale, _open_jpeg, _sides
+from .jpeg import _decode_jpeg, _largest_scale, _open_jpeg, _sides
 from .rare import _all_bits, _as_sixteen_bits, _depth_note, _eight_bits, _open_pam, _raw_mode, _used_bits
 from .regions import _cut_out, _photo_file, _photo_region
 from .tiff import _check_not_raw, _open_tiff
 from ..errors import JobError
 
 # %% ../../nbs/data/reading.ipynb #0345114b
-def _read_head(
-    file,               # path
-) -> bytes:             # its first kilobyte
-    "The beginning of a regular file."
-    if not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
-    with open(file, "rb") as f: return f.read(1024)
-
 def _open_other(
     file,               # path or bytes
     kind: str,          # from `_photo_format`, not `JPEG`
@@ -49,6 +42,14 @@ def _open_other(
     _check_not_raw(im.tag_v2)
     deep = im.mode in ("RGB", "RGBA", "CMYK") and 16 in im.tag_v2.get(258, ())
     return _open_tiff(whole()) if deep and ";16" not in im.info["raw mode"] else im
+
+# %% ../../nbs/data/reading.ipynb #786888d1
+def _read_head(
+    file,               # path
+) -> bytes:             # its first kilobyte
+    "The beginning of a regular file."
+    if not stat.S_ISREG(os.stat(file).st_mode): raise JobError("is not a file")
+    with open(file, "rb") as f: return f.read(1024)
 
 def _open_image(
     file,               # path or bytes
@@ -77,6 +78,7 @@ def _upright_rgb(
         im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA"))
     return im.convert("RGB")
 
+# %% ../../nbs/data/reading.ipynb #662abd5c
 def _orientation_of(
     im: Image.Image,        # opened
 ) -> int:                   # EXIF orientation, 1 to 8
@@ -111,6 +113,7 @@ def _eight_bit_mode(
     if im.mode == "La": im = im.convert("LA")
     return im.convert("RGBA" if im.has_transparency_data else "RGB"), ""
 
+# %% ../../nbs/data/reading.ipynb #93fb3717
 def _decode_smaller(
     im,                     # JPEG, opened
     size,                   # px needed: side of a square, or `(height, width)`; 0 for full size
@@ -118,9 +121,9 @@ def _decode_smaller(
 ) -> None:
     "Have Pillow decode a JPEG no larger than needed, and within the limit: at a half, a quarter or an eighth."
     scale = 1 << _largest_scale(data, im.height, im.width).bit_length() - 1
-    most = im.width * scale // 8, im.height * scale // 8
-    if size: most = tuple(min(pair) for pair in zip(_sides(size)[::-1], most, strict=True))
-    if size or scale < 8: im.draft(None, most)
+    sides = im.width * scale // 8, im.height * scale // 8
+    if size: sides = tuple(map(min, _sides(size)[::-1], sides))
+    if size or scale < 8: im.draft(None, sides)
 
 def _decode_other(
     im: Image.Image,        # opened, not yet decoded
@@ -145,6 +148,8 @@ class _DecodedPhoto(NamedTuple):
     note: str               # what is unusual; empty if nothing is
     size: tuple             # width and height of the whole photo, upright, px
 
+_MAX_SCANS = 500    # of a JPEG
+
 def _jpeg_or_none(
     data: bytes,            # the file
     im: Image.Image,        # the same, opened
@@ -156,6 +161,7 @@ def _jpeg_or_none(
         raise JobError(f"is a JPEG of more than {_MAX_SCANS} scans, as no camera makes it")
     return _decode_jpeg(data, im.mode == "L", size)
 
+# %% ../../nbs/data/reading.ipynb #257fdcd1
 def _decode(
     data: bytes,            # the file
     size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size
@@ -177,7 +183,7 @@ def _decode(
 def _reason_of(
     error: Exception,   # from reading a file
 ) -> str:               # such as "is empty"; the name of the file goes before it
-    "Why a file cannot be read, in words that help to mend it."
+    "Why a file cannot be read, in words that help to fix it."
     if isinstance(error, FileNotFoundError): return "file not found"
     if isinstance(error, JobError): return str(error)
     if isinstance(error, UnidentifiedImageError): return "is not an image, or is in a format that Pillow cannot read"
@@ -187,6 +193,7 @@ def _reason_of(
     if isinstance(error, OSError) and error.strerror: return f"cannot be opened: {error.strerror}"
     return f"not readable as a photo: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
+# %% ../../nbs/data/reading.ipynb #ec10e083
 _MAX_BYTES = 300_000_000
 
 def _read_file(
@@ -216,6 +223,7 @@ def _read_whole(
     "A whole photo, kept in memory until the next one is read."
     return _decode(_read_file(file))
 
+# %% ../../nbs/data/reading.ipynb #8c20c465
 def read_photo(
     photo,                  # path, perhaps with a box, or bytes, or an open image
     size=0,                 # px needed: side of a square, or `(height, width)`; 0 for full size

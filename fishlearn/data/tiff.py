@@ -26,7 +26,7 @@ _VALUE_TYPES = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q"}   # of whole numbers, 
 class _TiffLayout(NamedTuple):
     "Where the tags of a TIFF file are."
     first: int      # place of the address of the list of tags
-    count: str      # type of the number of tags
+    length: str     # type of the number of tags
     entry: int      # bytes of a tag
     value: int      # place of the values in a tag, or of their address
     address: str    # type of an address
@@ -40,7 +40,7 @@ def _tiff_tags(
     order, form = "<" if data[:2] == b"II" else ">", _BIG if 43 in data[2:4] else _CLASSIC
     read = lambda kind, at: struct.unpack_from(order + kind, data, at)
     [start] = read(form.address, form.first)
-    [count], start = read(form.count, start), start + struct.calcsize("=" + form.count)
+    [count], start = read(form.length, start), start + struct.calcsize("=" + form.length)
     tags = {}
     for at in range(start, start + min(count, 1000) * form.entry, form.entry):
         tag, code, n = read("HH" + form.address, at)
