@@ -113,6 +113,11 @@ def test_species_and_splits(tmp_path):
     with pytest.raises(ArgumentError, match="is from a detector; give it alone"): photo_table([tmp_path / "away/md.json"] * 2)
 
 
+def test_an_empty_list_of_failures_is_no_failure(tmp_path):
+    table = from_detections(write(tmp_path / "md.json", [dict(file="cod/a.jpg", failures=[])]))
+    assert table.reason.tolist() == ["not processed by the detector"]
+
+
 def test_missing_photos_are_left_to_the_later_check(tmp_path):
     table = from_detections(write(tmp_path / "md.json", [dict(file="cod/a.jpg", detections=[found(), found()])]))
     assert table.status.tolist() == ["ok"] and table.path[0] == (tmp_path / "cod/a.jpg").as_posix()
