@@ -116,12 +116,14 @@ def _checksum(
     sums = np.frombuffer(value, "<u8", whole // 8).reshape(-1, 257).sum(0)
     return zlib.crc32(value[whole:], zlib.crc32(sums, found))
 
+# %% ../nbs/cache.ipynb #5739290a
 def _plain_text(
     name: str,      # may hold bytes of a file name that are no text
 ) -> str:           # text that SQLite takes
     "A name as it is stored."
-    return name.encode("utf-8", "backslashreplace").decode()
+    return name.replace("\\", r"\\").encode("utf-8", "backslashreplace").decode()
 
+# %% ../nbs/cache.ipynb #24ffcc45
 def _select(
     base: sqlite3.Connection,       # the open cache
     kind: str,                      # kind of the entries
@@ -138,26 +140,6 @@ def _select(
         ask = f"select name, {columns} from {source} where kind = ? and name in ({marks})"
         for name, *row in base.execute(ask, (kind, *some)): yield asked[name], *row
 
-def put_many(
-    kind: str,                  # kind of the entries, such as "features"
-    values: dict[str, bytes],   # contents by name
-) -> None:
-    "Store several entries, all of them or none."
-    new = values.keys() - _contained(kind, values)
-    rows = [(kind, _plain_text(n), len(values[n]), _checksum(kind, n, values[n]), values[n]) for n in new]
-    def work(base):
-        there = {name for name, *_ in _select(base, kind, new)}
-        for (*row, value), name in zip(rows, new, strict=True):
-            if name in there: continue
-            content = base.execute("insert into contents (value) values (?)", (value,)).lastrowid
-            base.execute("insert into names (kind, name, bytes, checksum, content, used) values (?, ?, ?, ?, ?, ?)",
-                         (*row, content, time.time()))
-        found = list(_select(base, kind, new, "1", "names join contents using (content)"))
-        if len(found) < len(new): raise sqlite3.DatabaseError("entries that were stored are not found")
-    if not new: return
-    _remove_older(cache_folder())
-    _use(_cache_file(), work, write=True)
-
 # %% ../nbs/cache.ipynb #7c58a52b
 _USED = "coalesce(cast(used as real), 0)"
 _FRESH = 3600       # seconds for which an entry that was used is not marked again
@@ -172,25 +154,6 @@ def _mark_used(
     ask = "update names set used = ? where kind = ? and name = ?"
     if rows: _use(_cache_file(), lambda base: base.executemany(ask, rows), write=True, optional=True)
 
-_DAMAGES: Counter = Counter()   # how often damaged entries were found, by file
-
-def _drop(
-    kind: str,          # kind of the entries
-    names: list,        # their names
-) -> None:
-    "Remove damaged entries, so that they are made anew; at the third time, everything."
-    _DAMAGES[_cache_file()] += 1
-    rows, where = [(kind, _plain_text(name)) for name in names], "where kind = ? and name = ?"
-    def work(base):
-        base.executemany(f"delete from contents where content in (select content from names {where})", rows)
-        base.executemany(f"delete from names {where}", rows)
-        if list(_select(base, kind, names)) or _DAMAGES[_cache_file()] > 2:
-            _DAMAGES[_cache_file()] = 0
-            raise sqlite3.DatabaseError("damage that comes again")
-    _use(_cache_file(), work, write=True, optional=True)
-    _tell(f"Entries of the cache {_cache_file()} are damaged; they are not used, and made anew when they are needed.")
-
-# %% ../nbs/cache.ipynb #09b7986e
 def _contained(
     kind: str,                  # kind of the entries
     names: Iterable[str],       # their names
@@ -200,6 +163,28 @@ def _contained(
     _mark_used(kind, used)
     return set(used)
 
+# %% ../nbs/cache.ipynb #f8baf8c0
+def put_many(
+    kind: str,                  # kind of the entries, such as "features"
+    values: dict[str, bytes],   # contents by name
+) -> None:
+    "Store several entries, all of them or none."
+    known = _contained(kind, values)
+    if not (new := [n for n in values if n not in known]): return
+    rows = [(kind, _plain_text(n), len(values[n]), _checksum(kind, n, values[n]), values[n]) for n in new]
+    def work(base):
+        there = {name for name, *_ in _select(base, kind, new)}
+        for (*row, value), name in zip(rows, new, strict=True):
+            if name in there: continue
+            content = base.execute("insert into contents (value) values (?)", (value,)).lastrowid
+            base.execute("insert into names (kind, name, bytes, checksum, content, used) values (?, ?, ?, ?, ?, ?)",
+                         (*row, content, time.time()))
+        found = list(_select(base, kind, new, "1", "names join contents using (content)"))
+        if len(found) < len(new): raise sqlite3.DatabaseError("entries that were stored are not found")
+    _remove_older(cache_folder())
+    _use(_cache_file(), work, write=True)
+
+# %% ../nbs/cache.ipynb #09b7986e
 def _checked(
     base: sqlite3.Connection,       # the open cache
     kind: str,                      # kind of the entries
@@ -218,6 +203,26 @@ def _checked(
             good[name], used[name] = value, before
     return good, used, [name for name, *_ in rows if name not in good]
 
+# %% ../nbs/cache.ipynb #abc4ab38
+_DAMAGES: Counter = Counter()   # how often damaged entries were found, by file
+
+def _drop(
+    kind: str,          # kind of the entries
+    names: list,        # their names
+) -> None:
+    "Remove damaged entries, so that they are computed again; at the third time, remove everything."
+    _DAMAGES[_cache_file()] += 1
+    rows, where = [(kind, _plain_text(name)) for name in names], "where kind = ? and name = ?"
+    def work(base):
+        base.executemany(f"delete from contents where content in (select content from names {where})", rows)
+        base.executemany(f"delete from names {where}", rows)
+        if list(_select(base, kind, names)) or _DAMAGES[_cache_file()] > 2:
+            _DAMAGES[_cache_file()] = 0
+            raise sqlite3.DatabaseError("damage that comes again")
+    _use(_cache_file(), work, write=True, optional=True)
+    _tell(f"Entries of the cache {_cache_file()} are damaged; they are ignored, and computed again when needed.")
+
+# %% ../nbs/cache.ipynb #6f9af583
 def get_many(
     kind: str,                  # kind of the entries
     names: Iterable[str],       # their names

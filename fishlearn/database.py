@@ -33,6 +33,12 @@ def _progress(
         with suppress(OSError): found.append((f, os.stat(f).st_mtime_ns, os.stat(f).st_size))
     return found
 
+def _is_locked(
+    error: Exception,   # of any kind; the text of other errors may contain the name of a folder
+) -> bool:
+    "Whether SQLite says that somebody else has the lock."
+    return isinstance(error, sqlite3.Error) and "locked" in str(error)
+
 def _wait(
     file: Path,             # the cache
     attempt: Callable,      # raises an error while the file is locked
@@ -46,7 +52,7 @@ def _wait(
         except sqlite3.OperationalError as e:
             now, before, state = time.monotonic(), state, _progress(file)
             if state != before: since = now     # also at the first failure
-            if "locked" not in str(e) or now - since >= patience or now - start >= longest: raise
+            if not _is_locked(e) or now - since >= patience or now - start >= longest: raise
         time.sleep(random.uniform(.005, .015))
 
 # %% ../nbs/database.ipynb #0d9237fd
@@ -58,6 +64,7 @@ _MARK = int.from_bytes(b"FISH", "big")      # marks the file as a cache of fishl
 _SETTINGS = ("trusted_schema = off", "cell_size_check = on", "synchronous = off", "temp_store = memory",
              "cache_size = -400")
 
+# %% ../nbs/database.ipynb #f0323c9f
 class _UnusableFile(Exception):
     "The file is not a cache, or not one to work with."
 
@@ -68,6 +75,7 @@ def _check_file_kind(
     if os.path.lexists(file) and not file.is_file(): raise _UnusableFile("is no file")
     if file.exists() and not os.access(file, os.R_OK | os.W_OK): raise _UnusableFile("cannot be read and written")
 
+# %% ../nbs/database.ipynb #d3a623f6
 def _create(
     file: Path,                 # the cache
     base: sqlite3.Connection,   # open, with nothing in it
@@ -82,6 +90,7 @@ def _create(
         for sql in (*_SCHEMA.values(), f"pragma application_id = {_MARK}"): base.execute(sql)
     _wait(file, lambda: base.execute("commit"), patience)
 
+# %% ../nbs/database.ipynb #f1f17ab2
 def _open(
     file: Path,         # the cache
     patience: float,    # for `_wait`
@@ -120,6 +129,7 @@ def _disconnect() -> None:
     with suppress(AttributeError, sqlite3.Error): _OPENED.base.close()
     _OPENED.key = None
 
+# %% ../nbs/database.ipynb #ec1bf345
 def _run(
     file: Path,         # the cache
     work: Callable[[sqlite3.Connection], object],   # what to do with it
@@ -183,9 +193,6 @@ def _replace(
     _tell(f"{file} is not a cache that can be read; it was renamed to {aside.name}, and an empty one takes its place.")
 
 # %% ../nbs/database.ipynb #7b5038df
-_PAUSE = 60             # seconds
-_PAUSED: dict = {}      # file, and whether to write → when to try again
-
 _PASSES = re.compile("locked|unable to open|I/O|protocol")
 
 def _is_damage(
@@ -193,9 +200,13 @@ def _is_damage(
     write: bool,        # was it about writing?
 ) -> bool:
     "Whether an error is about the file itself, and will come again."
-    if "full" in str(error): return not write
+    if isinstance(error, sqlite3.Error) and "full" in str(error): return not write
     kinds = sqlite3.DatabaseError, sqlite3.IntegrityError, sqlite3.OperationalError
     return isinstance(error, (_UnusableFile, UnicodeError)) or type(error) in kinds and not _PASSES.search(str(error))
+
+# %% ../nbs/database.ipynb #6e1b1e80
+_PAUSE = 60             # seconds
+_PAUSED: dict = {}      # file, and whether to write → when to try again
 
 def _failed(
     file: Path,         # the cache
@@ -208,10 +219,11 @@ def _failed(
         try: return _replace(file, str(error) if isinstance(error, _UnusableFile) else "is damaged")
         except OSError as e: error = e
     for way in {True, write}: _PAUSED[str(file), way] = time.monotonic() + _PAUSE
-    if "locked" not in str(error): _disconnect()
-    what = "is locked by another program" if "locked" in str(error) else f"cannot be used ({error})"
+    if not (locked := _is_locked(error)): _disconnect()
+    what = "is locked by another program" if locked else f"cannot be used ({error})"
     _tell(f"The cache {file} {what}; " + ("new results are not kept." if write else "the run goes on without it."))
 
+# %% ../nbs/database.ipynb #c93320c7
 def _use(
     file: Path,                         # the cache
     work: Callable[[sqlite3.Connection], object],   # what to do with it
@@ -229,7 +241,7 @@ def _use(
             _PAUSED.pop(key, None)
             return result
         except (sqlite3.Error, OSError, MemoryError, UnicodeError, _UnusableFile) as e:
-            if optional and "locked" in str(e): break
+            if optional and _is_locked(e): break
             if "readonly" in str(e) and not attempt: _disconnect()      # the file was replaced meanwhile
             else: _failed(file, e, write)
     return otherwise

@@ -85,6 +85,7 @@ def _spare_file(
         _store(spare, mode)
         os.replace(spare, target)
 
+# %% ../nbs/files.ipynb #a989937e
 @contextmanager
 def _replacing(
     file,               # target
@@ -102,6 +103,7 @@ def _replacing(
         if why := _system_error(e): raise _write_error(file, why) from None
         raise
 
+# %% ../nbs/files.ipynb #bd464ae0
 def _write_text(
     file: Path,     # hidden, or in a hidden folder
     text: str,      # contents; what is no text, such as an undecodable byte of a file name, becomes an escape

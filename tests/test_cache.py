@@ -383,3 +383,16 @@ def test_a_held_cache_leaves_no_photo_out(hold, tmp_path):
     table, decoded = decode_all(tmp_path / "photos", 32)
     assert decoded.at(table.path).shape == (len(table), 32, 32, 3)
     assert time.monotonic() - start < 20
+
+
+def test_names_that_look_like_escaped_bytes_are_different_names(capsys):
+    values = {"D\udcf6bel": b"bytes", r"D\udcf6bel": b"text", r"D\\udcf6bel": b"more text"}
+    put_many("pixels", values)
+    assert get_many("pixels", values) == values and not warnings(capsys)
+
+
+def test_a_folder_named_locked_is_not_taken_for_a_lock(folder, capsys):
+    error = PermissionError(13, "Permission denied", "locked/full")
+    database._failed(_cache_file(), error, write=False)
+    assert "cannot be used ([Errno 13] Permission denied" in warnings(capsys)[0]
+    assert not database._is_damage(error, write=False)

@@ -1,12 +1,16 @@
 "Every notebook is a test: its cells run from top to bottom, on the modules exported from it."
 import ast
+import os
 import symtable
+import tempfile
 from functools import partial
 
 import nbdev.test
 import pytest
 from nbdev.config import get_config
 from nbdev.process import NBProcessor, Processor
+
+from fishlearn.samples import notebook as pages
 
 pytestmark = pytest.mark.notebooks
 config = get_config()
@@ -44,8 +48,17 @@ class ImportExports(Processor):
     _exporti_ = _exports_ = _export_
 
 
+@pytest.fixture
+def folders(monkeypatch):
+    "Folders of a page are deleted after it, since pytest may kill a worker that takes long to end."
+    monkeypatch.setenv("FISHLEARN_CACHE", os.environ["FISHLEARN_CACHE"])
+    with tempfile.TemporaryDirectory(prefix="fishlearn-pages-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setattr(pages, "_temporary_folder", partial(tempfile.mkdtemp, dir=folder))
+        yield
+
+
 @pytest.mark.parametrize("notebook", map(as_parameter, NOTEBOOKS))
-def test_notebook(notebook, monkeypatch):
+def test_notebook(notebook, folders, monkeypatch):
     monkeypatch.setattr(nbdev.test, "NBProcessor", partial(NBProcessor, procs=ImportExports))
     options = dict(skip_flags=config.tst_flags.split(), cell_timeout=config.cell_timeout or None)
     passed, _ = nbdev.test.test_nb(notebook, basepath=config.config_path, **options)

@@ -224,9 +224,9 @@ def _using_state(
     except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as e:
         raise _damaged(file, f"it does not fit the network: {type(e).__name__}") from None
 
-# %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
-class _ResumedStage(_FoundValues):
-    "Continues a stage where it was interrupted."
+# %% ../../nbs/callbacks/checkpoints.ipynb #8006e8e4
+class _BegunStage(_FoundValues):
+    "Begins a stage with the weights of the state."
     def _load(self):
         "Load the weights from the state, unless a stage has already started."
         if self.loaded: return
@@ -244,30 +244,43 @@ class _ResumedStage(_FoundValues):
         if self.state["now"].get("stage") == stage: return
         self.state["now"] = dict(stage=stage, rows=[], opt=None, smooth=None, cbs={})
 
+# %% ../../nbs/callbacks/checkpoints.ipynb #47c10cf1
+def _restore_optimiser(
+    learn,              # Learner
+    saved: dict,        # from `opt.state_dict`
+) -> None:
+    "Give the optimiser the state it had."
+    for (p, *_), s in zip(learn.opt.all_params(), saved["state"]):
+        averages = {k: v for k, v in s.items() if getattr(v, "ndim", 0)}
+        _check_tensors(averages, dict.fromkeys(averages, p))
+    states = to_device(saved["state"], learn.dls.device)
+    learn.opt.load_state_dict(dict(hypers=L(saved["hypers"]), state=states))
+
+def _restore_callbacks(
+    learn,              # Learner
+    saved: dict,        # state of each callback, by its name
+) -> None:
+    "Give callbacks the state they had."
+    for cb in learn.cbs:
+        if cb.name not in saved: continue
+        cb.load_state_dict(saved[cb.name])
+        if weights := saved[cb.name].get("weights"): _check_tensors(weights, get_model(learn.model).state_dict())
+
+# %% ../../nbs/callbacks/checkpoints.ipynb #90bbb338
+class _ResumedStage(_BegunStage):
+    "Continues a stage where it was interrupted."
     def before_fit(self):
         "Restore optimiser, recorder and callbacks."
-        now, searching = self.state["now"], hasattr(self.learn, "lr_finder")
-        self.skip, self.rows = (0, []) if searching else (len(now["rows"]), list(now["rows"]))
-        if self.skip:
-            with _using_state(self.file): self._restore(now)
-
-    def _restore(self,
-        now: dict,      # position in the stage
-    ):
-        "Give optimiser, recorder and callbacks the state they had."
-        opt, recorder, net = now["opt"], self.learn.recorder, get_model(self.learn.model)
-        if self.skip > self.learn.n_epoch: raise ValueError("epochs")
-        for (p, *_), s in zip(self.learn.opt.all_params(), opt["state"]):
-            _check_tensors({k: v for k, v in s.items() if getattr(v, "ndim", 0)},
-                           {k: p for k, v in s.items() if getattr(v, "ndim", 0)})
-        states = to_device(opt["state"], self.learn.dls.device)
-        self.learn.opt.load_state_dict(dict(hypers=L(opt["hypers"]), state=states))
-        recorder.lrs = self.state["lrs"][now["stage"]].tolist()
-        recorder.smooth_loss.val, recorder.smooth_loss.count = now["smooth"]
-        for cb in self.learn.cbs:
-            if cb.name not in now["cbs"]: continue
-            cb.load_state_dict(saved := now["cbs"][cb.name])
-            if saved.get("weights"): _check_tensors(saved["weights"], net.state_dict())
+        now, learn, recorder = self.state["now"], self.learn, self.learn.recorder
+        self.rows = [] if hasattr(learn, "lr_finder") else list(now["rows"])
+        self.skip = len(self.rows)
+        if not self.skip: return
+        with _using_state(self.file):
+            if self.skip > learn.n_epoch: raise ValueError("epochs")
+            _restore_optimiser(learn, now["opt"])
+            recorder.lrs = self.state["lrs"][now["stage"]].tolist()
+            recorder.smooth_loss.val, recorder.smooth_loss.count = now["smooth"]
+            _restore_callbacks(learn, now["cbs"])
 
     def before_epoch(self):
         "Skip an epoch that is finished."

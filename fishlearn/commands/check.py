@@ -29,6 +29,18 @@ from fishlearn.commands.common import (
     _write_photos,
 )
 
+# %% ../../nbs/commands/check.ipynb #af8aceb9
+def _print_health(
+    card,           # from `data_card`
+):
+    "Print the balance of species, and broken and unusual files."
+    from fishlearn.messages import _show
+    balance = card.facts["imbalance"]
+    _show(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
+          f"effective number of species {balance['effective_species']}")
+    if not len(card.health): return _show("every photo can be read")
+    _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
+
 # %% ../../nbs/commands/check.ipynb #60eabeb3
 def _print_leaks(
     card,           # from `data_card`
@@ -49,18 +61,7 @@ def _print_leaks(
     honest = card.leaks["by copies"].shortcuts
     if len(honest): _show(*shortcuts_summary(honest))
 
-def _print_health(
-    card,           # from `data_card`
-):
-    "Print the balance of species, and broken and unusual files."
-    from fishlearn.messages import _show
-    balance = card.facts["imbalance"]
-    _show(f"\nlargest : smallest species {balance['largest']} : {balance['smallest']}, "
-          f"effective number of species {balance['effective_species']}")
-    if not len(card.health): return _show("every photo can be read")
-    _print_table(card.health.itertuples(index=False), ["status", "reason", "photos", "for example"], numbers=[2])
-
-# %% ../../nbs/commands/check.ipynb #5ba3fbc6
+# %% ../../nbs/commands/check.ipynb #16eea817
 def _print_contradictions(
     card,           # from `data_card`
     show: int = 50, # photos to list
@@ -73,6 +74,7 @@ def _print_contradictions(
     _print_table([list(r.values()) for r in found[:show]], ["photo", "label", "copy", "its label"], numbers=())
     if len(found) > show: _show(f"and {len(found) - show} more; --csv and --json have all")
 
+# %% ../../nbs/commands/check.ipynb #5ba3fbc6
 @_app.command()
 @_with_box_options
 def check(
@@ -97,13 +99,10 @@ def check(
     from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
     table = photo_table(photos, label, path_col, group_col or None, label_delim, boxes=boxes)
-    said = photos_summary(table)
-    logger.info(said)
+    logger.info(summary := photos_summary(table))
     card = data_card(*audit_photos(table))
     if csv: _write_photos(card.table, csv)
-    _print_health(card)
-    _print_leaks(card)
-    _print_contradictions(card)
-    _show("", *(w for w in _warnings_of(card.facts) if w not in said))
+    for show in (_print_health, _print_leaks, _print_contradictions): show(card)
+    _show("", *(w for w in _warnings_of(card.facts) if w not in summary))
     if json_file: _write_file(json_file, card.to_json())
     if html: _write_file(html, card.to_html())

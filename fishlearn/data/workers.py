@@ -29,25 +29,20 @@ from ..signals import _watch_parent
 
 # %% ../../nbs/data/workers.ipynb #53d1ee0f
 @contextmanager
-def _time_limit(
-    seconds: float,     # after which this process ends
+def _timer(
+    runs: bool,         # within the `with` block? After it, the reverse
+    seconds: float,     # until this process ends
     nowhere,            # open file for the traceback
 ) -> Iterator[None]:
-    "End this process if a `with` block takes too long."
-    faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+    "Run the timer that ends this process for a `with` block, or stop it for one."
+    def turn(on):
+        if on: faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        else: faulthandler.cancel_dump_traceback_later()
+    turn(runs)
     try: yield
-    finally: faulthandler.cancel_dump_traceback_later()
+    finally: turn(not runs)
 
-@contextmanager
-def _no_time_limit(
-    seconds: float,     # time limit after the block
-    nowhere,            # open file for the traceback
-) -> Iterator[None]:
-    "Stop the clock of `_time_limit` within a `with` block, and start it anew after it."
-    faulthandler.cancel_dump_traceback_later()
-    try: yield
-    finally: faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-
+# %% ../../nbs/data/workers.ipynb #926a4736
 def _inspect_batch(
     batch: list,            # pairs of a row number and a path
     seconds: float | None = 20,     # time limit per photo; None for none, in the main process
@@ -59,10 +54,9 @@ def _inspect_batch(
     found = []
     with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        clock, waiting = (partial(limit, seconds, nowhere) if seconds else nullcontext
-                          for limit in (_time_limit, _no_time_limit))
+        timer = partial(_timer, seconds=seconds, nowhere=nowhere) if seconds else nullcontext
         for _, photo in batch:
-            with clock(): found.append(_inspect_once(photo, preprocessing, waiting))
+            with timer(True): found.append(_inspect_once(photo, preprocessing, partial(timer, False)))
     _put_photos([photo for _, photo in batch], found, preprocessing)
     return [facts for facts, _ in found]
 
@@ -82,6 +76,7 @@ def _start_pool():
         return pool
     except Exception as e: raise _NoWorkers(next(iter(str(e).splitlines()), "") or type(e).__name__) from None
 
+# %% ../../nbs/data/workers.ipynb #10715812
 def _submit(
     pool,       # from `_start_pool`
     work,       # function of a batch
@@ -114,8 +109,6 @@ def _map_batches(
                 yield batch, future.result() if future and future.done() and not future.exception() else None
 
 # %% ../../nbs/data/workers.ipynb #fbd1eb1d
-_MAX_CRASHES = 30
-
 def _inspect_alone(
     work,               # function of a batch, from `_inspect_batch`
     photo: tuple,       # row number and absolute path
@@ -128,6 +121,27 @@ def _inspect_alone(
         if result or time.monotonic() - start > seconds: return result
     return None
 
+# %% ../../nbs/data/workers.ipynb #61e1a290
+_MAX_CRASHES = 30       # in a row
+
+def _inspect_suspects(
+    work,               # function of a batch, from `_inspect_batch`
+    photos: list,       # pairs of a row number and an absolute path
+    seconds: float,     # time limit per photo
+    failed: _Facts,     # facts of a photo that crashes the worker
+) -> Iterator[tuple]:   # pairs of a row number and facts
+    "Inspect photos one at a time, after a worker crashed."
+    crashes = 0
+    for row, path in photos:
+        start, result = time.monotonic(), _inspect_alone(work, (row, path), seconds)
+        if result is None: _start_pool()
+        crashes = crashes + 1 if result is None and time.monotonic() - start < seconds else 0
+        if crashes >= _MAX_CRASHES:
+            raise JobError(f"Worker processes crash again and again, the last time at {path}; the machine may be "
+                           "short of memory: close other programs, or check fewer photos at a time.")
+        yield row, result[0] if result else failed
+
+# %% ../../nbs/data/workers.ipynb #bd34cbac
 def _in_workers(
     work,               # function of a batch, from `_inspect_batch`
     rows: list,         # pairs of a row number and an absolute path
@@ -136,19 +150,13 @@ def _in_workers(
     failed: _Facts,     # facts of a photo that crashes the worker
 ) -> Iterator[tuple]:   # pairs of a row number and facts
     "Inspect photos in worker processes."
-    alone, crashes = [], 0
+    suspects: list = []
     for batch, result in _map_batches(work, (rows[i:i + batch_size] for i in range(0, len(rows), batch_size))):
-        if result is None: alone += batch
-        for (row, _), facts in zip(batch, result or (), strict=False): yield row, facts
-    for photo in alone:
-        start, result = time.monotonic(), _inspect_alone(work, photo, seconds)
-        if result is None: _start_pool()
-        crashes = crashes + 1 if result is None and time.monotonic() - start < seconds else 0
-        if crashes >= _MAX_CRASHES:
-            raise JobError(f"Worker processes crash again and again, the last time at {photo[1]}; the machine may be "
-                           "short of memory: close other programs, or check fewer photos at a time.")
-        yield photo[0], result[0] if result else failed
+        if result is None: suspects += batch
+        else: yield from ((row, facts) for (row, _), facts in zip(batch, result, strict=True))
+    yield from _inspect_suspects(work, suspects, seconds, failed)
 
+# %% ../../nbs/data/workers.ipynb #7cebcfce
 def _inspect_rows(
     work,               # function of a batch, from `_inspect_batch`
     rows: list,         # pairs of a row number and an absolute path

@@ -44,6 +44,7 @@ def _unmasked_photos(
     paths = rows[_check_option("path", table.columns, "column")]
     return [p if isinstance(p, Image.Image) else _clean_path(p) or _NO_PATH for p in paths]
 
+# %% ../../nbs/deploy/predict.ipynb #9c627ae5
 class _Unanswered(str):
     "The path of a photo that is not identified."
     reason = ""     # why
@@ -61,6 +62,7 @@ def _animals(
         if not ok: paths[-1].reason = reason
     return paths
 
+# %% ../../nbs/deploy/predict.ipynb #822c67b1
 def _expand_photo(
     photo,          # a path, a folder, a CSV file, a file of boxes or an open image
     boxes: BoxOptions | None = None,    # how animals are cut out
@@ -76,6 +78,7 @@ def _expand_photo(
     if masks := find_masks(path, found): logger.info(f"{len(masks)} masks in {path.as_posix()} are skipped")
     return [_text_path(p.as_posix()) for p in found if p not in masks]
 
+# %% ../../nbs/deploy/predict.ipynb #8dd56636
 def _list_photos(
     photos,         # a path, a folder, a CSV file, an open image, a list of these, or a table with `path`
     boxes: BoxOptions | None = None,    # how animals are cut out

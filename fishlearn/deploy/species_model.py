@@ -40,8 +40,8 @@ from ..models.engines import graph_engine, torch_engine
 
 # %% ../../nbs/deploy/species_model.ipynb #b9efde9a
 @dataclass
-class _Predicting(_ModelFiles):
-    "A model that identifies photos."
+class _Answering(_ModelFiles):
+    "A model that computes probabilities."
     evaluation: Any = field(default=None, repr=False)       # `Evaluation` on the held-out photos of its training
     learner: Any = field(default=None, repr=False)          # the fastai `Learner` behind `learn`, once there is one
     engine: Any = field(default=None, repr=False)           # the opened graph of a loaded model
@@ -67,27 +67,32 @@ class _Predicting(_ModelFiles):
         "Probabilities of all species for each photo."
         return _predict_photos(self._engine(), photos, self.preprocessing, multilabel=self.multilabel)
 
-    def _boxes_for(self,
-        photos,                     # a source, or a list of these
-        boxes: BoxOptions | None,   # how animals are to be cut out; None for the margin and background of the training
-    ) -> BoxOptions | None:
-        "How animals are cut out; options about boxes need a source that has some."
-        sources = photos if isinstance(photos, (list, tuple)) else [photos]
-        if not any(map(_box_files, sources)):
-            if boxes is None: return None
-            raise ArgumentError("margin, min_side, min_confidence and background are about boxes; give a COCO file or "
-                                "a detector's JSON file.")
-        made = self.settings.get("boxes")
-        if boxes or not isinstance(made, dict): return boxes
-        return BoxOptions(made.get("margin", .1), background=bool(made.get("background", True)))
+# %% ../../nbs/deploy/species_model.ipynb #f58d1234
+def _boxes_for(
+    photos,                     # a source, or a list of these
+    boxes: BoxOptions | None,   # how animals are to be cut out; None for the margin and background of the training
+    settings: dict,             # of the model
+) -> BoxOptions | None:
+    "How animals are cut out; options about boxes need a source that has some."
+    sources = photos if isinstance(photos, (list, tuple)) else [photos]
+    if not any(map(_box_files, sources)):
+        if boxes is None: return None
+        raise ArgumentError("margin, min_side, min_confidence and background are about boxes; give a COCO file or "
+                            "a detector's JSON file.")
+    made = settings.get("boxes")
+    if boxes or not isinstance(made, dict): return boxes
+    return BoxOptions(made.get("margin", .1), background=bool(made.get("background", True)))
 
+# %% ../../nbs/deploy/species_model.ipynb #24daa360
+class _Predicting(_Answering):
+    "A model that identifies photos."
     def predict(self,
         photos,                     # a path, a folder, a table, a file of boxes, an open image, or a list of these
         top: int = 5,               # answers to name, the first among them
         boxes: BoxOptions | None = None,    # how animals are cut out (default: as in the training)
     ) -> pd.DataFrame:              # `path`, `species`, `probability`, `alternatives`, `reason`
         "Identify the species in photos, a folder or a table: one row per photo, or per animal of a file of boxes."
-        paths = _list_photos(photos, self._boxes_for(photos, boxes))
+        paths = _list_photos(photos, _boxes_for(photos, boxes, self.settings))
         return _answer_table(self.probabilities(paths), paths, self.classes, top, self.multilabel)
 
 # %% ../../nbs/deploy/species_model.ipynb #7f4b4036
@@ -164,7 +169,7 @@ class _Scoring(_Evaluating):
         "Evaluate on photos whose species is known."
         from fishlearn.evaluation.multilabel import evaluate_table
         delim = label_delim or self.settings.get("label_delim")
-        boxes = self._boxes_for(photos, boxes) if label is None or _is_json(photos) else boxes
+        boxes = _boxes_for(photos, boxes, self.settings) if label is None or _is_json(photos) else boxes
         table = self._known_photos(photo_table(photos, label, path, label_delim=delim, boxes=boxes))
         if _check_option(conflicts, ["leave_out", "keep"], "conflicts") != "keep": table = _without_conflicts(table)
         paths = _usable(table).path.tolist()

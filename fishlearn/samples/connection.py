@@ -150,6 +150,7 @@ class _Failure(Exception):
         super().__init__(why)
         self.why, self.again, self.wait = why, again, wait
 
+# %% ../../nbs/samples/connection.ipynb #4a6e9803
 def _causes(
     e,              # an error
 ) -> list:          # the error, what caused it, what caused that
@@ -160,13 +161,13 @@ def _causes(
         e = getattr(e, "reason", None) or next((a for a in e.args if isinstance(a, BaseException)), None)
     return found
 
+# %% ../../nbs/samples/connection.ipynb #e15f4dcb
 def _no_answer(
     e: Exception,   # from sending a request
 ) -> _Failure:
     "Why there is no answer."
     causes = _causes(e)
     def is_a(*kinds): return any(isinstance(c, kinds) for c in causes)
-    if isinstance(e, _Failure): return e
     if is_a(requests.exceptions.SSLError):
         why = next((c.verify_message for c in causes if getattr(c, "verify_message", "")), "TLS")
         return _Failure(f"the secure connection fails ({why})")
@@ -174,11 +175,12 @@ def _no_answer(
     if is_a(RemoteDisconnected, ConnectionResetError, BrokenPipeError, ReadTimeoutError, requests.ReadTimeout):
         return _Failure("the server does not answer", again=True)
     if is_a(HTTPException, requests.exceptions.InvalidHeader):
-        return _Failure("what answers does not speak HTTP properly")
+        return _Failure("the server does not speak HTTP properly")
     if is_a(ProtocolError): return _Failure("the server does not answer", again=True)
     if is_a(requests.ConnectionError, requests.Timeout): return _Failure(f"there is no connection ({type(e).__name__})")
     return _Failure(f"the address does not work ({type(e).__name__})")
 
+# %% ../../nbs/samples/connection.ipynb #fc9af149
 def _status_text(
     status: int,    # of an answer
 ) -> str:           # such as "the server answers 404 Not Found"

@@ -161,9 +161,24 @@ class _WholeRequest(_SingleRequest):
         if self.part.size < (total or 1) or not total and self.clock.left <= 0:
             raise _Failure(f"it broke off after {tqdm.format_sizeof(self.part.size, 'B')}", again=True)
 
+# %% ../../nbs/samples/downloads.ipynb #232e141c
+class _ExplainedRequest(_WholeRequest):
+    "A request that can say why it is given up."
+    def is_gone(self,
+        failure: _Failure,  # the last one
+    ) -> str:               # the reason, or "" if that is not what happened
+        "Whether a connection was there before, and is not any more."
+        if not failure.why.startswith("there is no connection") or not self.part.size: return ""
+        return f"the connection is gone after {tqdm.format_sizeof(self.part.size, 'B')}"
+
+    def too_slow(self) -> str:  # empty if nothing has arrived
+        "Why the time is up."
+        if time.monotonic() >= self.clock.end: return f"it is not complete after {self.seconds:g} seconds"
+        return f"less than {tqdm.format_sizeof(self.min_speed, 'B')} per second arrives" if self.part.size else ""
+
 # %% ../../nbs/samples/downloads.ipynb #4ddcfed4
-class _Download(_WholeRequest):
-    "A download from the first request to the finished file: `resume`, `verify`, `finish`."
+class _ResumedRequest(_ExplainedRequest):
+    "Requests until nothing is missing."
     def resume(self) -> None:
         "Request what is missing until the part is complete."
         fails, most = 0, self.part.size
@@ -177,18 +192,9 @@ class _Download(_WholeRequest):
             if fails: self.clock.sleep(max(failure.wait, (fails - 1) ** 2))
         raise self.failed(self.is_gone(failure) or failure.why)
 
-    def is_gone(self,
-        failure: _Failure,  # the last one
-    ) -> str:               # the reason, or "" if that is not what happened
-        "Whether a connection was there before, and is not any more."
-        if not failure.why.startswith("there is no connection") or not self.part.size: return ""
-        return f"the connection is gone after {tqdm.format_sizeof(self.part.size, 'B')}"
-
-    def too_slow(self) -> str:  # empty if nothing has arrived
-        "Why the time is up."
-        if time.monotonic() >= self.clock.end: return f"it is not complete after {self.seconds:g} seconds"
-        return f"less than {tqdm.format_sizeof(self.min_speed, 'B')} per second arrives" if self.part.size else ""
-
+# %% ../../nbs/samples/downloads.ipynb #9725aefb
+class _Download(_ResumedRequest):
+    "A download from the first request to the finished file: `resume`, `verify`, `finish`."
     def verify(self) -> None:
         "Refuse a file that is not the one that was published, and remove it."
         if _is_right(self.part.path, self.size, self.checksum): return

@@ -9,7 +9,19 @@ __all__ = []
 
 # %% ../../nbs/samples/notebook.ipynb #dca4c6c9
 import os
+import shutil
 import tempfile
+from multiprocessing.util import Finalize
+
+# %% ../../nbs/samples/notebook.ipynb #1d3fddeb
+def _temporary_folder(
+    prefix: str = "fishlearn-",     # of its name
+) -> str:                           # an empty folder
+    "Create a folder that is deleted when this process ends."
+    folder = tempfile.mkdtemp(prefix=prefix)
+    Finalize(None, os.chdir, (tempfile.gettempdir(),), exitpriority=-99)    # Windows keeps the folder somebody is in
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=-100)
+    return folder
 
 # %% ../../nbs/samples/notebook.ipynb #d0a80d45
 def _start_page(
@@ -17,8 +29,8 @@ def _start_page(
     own_cache: bool = False,    # start with an empty cache instead of the one of this computer?
 ) -> None:
     "Work in an empty folder."
-    os.chdir(tempfile.mkdtemp(prefix="fishlearn-"))
-    if own_cache: os.environ["FISHLEARN_CACHE"] = tempfile.mkdtemp(prefix="fishlearn-cache-")
+    os.chdir(_temporary_folder())
+    if own_cache: os.environ["FISHLEARN_CACHE"] = _temporary_folder("fishlearn-cache-")
     if figures: _use_format(figures)
 
 # %% ../../nbs/samples/notebook.ipynb #883e51b8

@@ -92,12 +92,28 @@ class _Part:
         "Bytes that have arrived."
         return os.fstat(self.data.fileno()).st_size
 
+    def write(self,
+        block: bytes,       # what has arrived
+    ) -> None:
+        "Store bytes."
+        rest = memoryview(block)
+        while rest: rest = rest[self.data.write(rest):]
+
+# %% ../../nbs/samples/part_file.ipynb #7d5bfe74
+def _sound_version(
+    text: str,      # from the server, or from a file
+) -> str:           # the same; "" if it cannot be sent in a header
+    "A version that can be used."
+    return text if re.fullmatch(r"[ -~]{1,500}", text) else ""
+
+# %% ../../nbs/samples/part_file.ipynb #cca09d41
+class _VersionedPart(_Part):
+    "A part of a version of a file."
     def noted(self) -> str:
         "The version of what has arrived, as the server named it; empty if it did not."
         if self.note is None: return ""
         self.note.seek(0)
-        found = self.note.read(1000).decode("latin-1")
-        return found if re.fullmatch(r"[ -~]{1,500}", found) else ""
+        return _sound_version(self.note.read(1000).decode("latin-1"))
 
     def headers(self) -> dict:
         "Ask for the missing bytes of the same version."
@@ -111,21 +127,14 @@ class _Part:
         "Forget what follows a byte, and write down the version of the file."
         self.data.truncate(at)
         self.data.seek(at)
-        self.version = version if re.fullmatch(r"[ -~]{1,500}", version) else ""
-        if self.note is not None:
-            self.note.truncate(0)
-            self.note.seek(0)
-            self.note.write(self.version.encode())
-
-    def write(self,
-        block: bytes,       # what has arrived
-    ) -> None:
-        "Store bytes."
-        rest = memoryview(block)
-        while rest: rest = rest[self.data.write(rest):]
+        self.version = _sound_version(version)
+        if self.note is None: return
+        self.note.truncate(0)
+        self.note.seek(0)
+        self.note.write(self.version.encode())
 
 # %% ../../nbs/samples/part_file.ipynb #bec0480d
-class _PartFile(_Part):
+class _PartFile(_VersionedPart):
     "A part that is opened, and then named or kept or removed; a context manager."
     def __enter__(self):
         data = _open_own(self.path)

@@ -41,33 +41,10 @@ def _safe_name(
     reserved = re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name.split(".")[0])
     return f"_{name}" if reserved or not name else name
 
-# %% ../../nbs/samples/photo_urls.ipynb #6e7b3af4
-def _photo_suffix(
-    file: Path,     # what arrived
-) -> str:           # ending that fits its contents
-    "Read a photo to its last byte, as every other photo, and find its kind."
-    facts = inspect_photo(str(file)).facts
-    if facts.status != "ok": raise JobError(facts.reason)
-    kind = str(facts.format)
-    return {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")
-
-class _PhotoRow(NamedTuple):
-    "What became of one address."
-    path: str | None    # of the photo
-    status: str         # `ok`, `missing` or `unreadable`
-    reason: str         # why there is no photo, or ""
-
-def _known_photos(
-    dest: Path,         # folder of all species
-) -> dict:              # path by folder and name without ending
-    "The photos that are there already."
-    return {(p.parent.name, p.stem): p for folder in dest.iterdir() if folder.is_dir()
-            for p in folder.iterdir() if p.is_file()}
-
 # %% ../../nbs/samples/photo_urls.ipynb #ea9e78fd
 @dataclass
-class _PhotoDownloads:
-    "Downloads of photos into the folders of their species."
+class _PhotoRequests:
+    "Downloads of photos that can be stopped together."
     dest: Path                  # folder of all species
     timeout: float = 10         # seconds without a byte
     seconds: float = 600        # for one photo
@@ -90,6 +67,53 @@ class _PhotoDownloads:
         except _DownloadError as e: raise JobError(e.why) from None
         finally: self.clocks.remove(download.clock)
 
+    def stop(self) -> None:
+        "End the downloads that have begun, and begin no more."
+        self.stopped = True
+        for clock in list(self.clocks): clock.stop()
+
+# %% ../../nbs/samples/photo_urls.ipynb #6e7b3af4
+def _photo_suffix(
+    file: Path,     # what arrived
+) -> str:           # ending that fits its contents
+    "Read a photo to its last byte, as every other photo, and find its kind."
+    facts = inspect_photo(str(file)).facts
+    if facts.status != "ok": raise JobError(facts.reason)
+    kind = str(facts.format)
+    return {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")
+
+# %% ../../nbs/samples/photo_urls.ipynb #18f8872e
+class _PhotoRow(NamedTuple):
+    "What became of one address."
+    path: str | None    # of the photo
+    status: str         # `ok`, `missing` or `unreadable`
+    reason: str         # why there is no photo, or ""
+
+def _known_photos(
+    dest: Path,         # folder of all species
+) -> dict:              # path by folder and name without ending
+    "The photos that are there already."
+    return {(p.parent.name, p.stem): p for folder in dest.iterdir() if folder.is_dir()
+            for p in folder.iterdir() if p.is_file()}
+
+# %% ../../nbs/samples/photo_urls.ipynb #7da3eda8
+class _PhotoDownloads(_PhotoRequests):
+    "Downloads of photos into the folders of their species."
+    def store(self,
+        url: str,           # address
+        target: Path,       # where the photo goes, without its ending
+    ) -> _PhotoRow:
+        "Download one photo, and give it its name if it can be read."
+        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.dest) as spare:
+            file = Path(spare) / "photo"
+            try: self.get(url, file)
+            except JobError as e: return _PhotoRow(None, "missing", f"not downloaded ({e})")
+            try: target = target.with_suffix(_photo_suffix(file))
+            except JobError as e: return _PhotoRow(None, "unreadable", str(e))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+        return _PhotoRow(target.as_posix(), "ok", "")
+
     def row(self,
         label,              # species
         url,                # address
@@ -97,25 +121,11 @@ class _PhotoDownloads:
         "Download one photo of a species into its folder, unless it is there."
         if not all(isinstance(v, str) and v.strip() for v in (label, url)):
             return _PhotoRow(None, "missing", "no species" if isinstance(url, str) else "no address")
-        folder = self.dest / _safe_name(label)
         name = hashlib.sha256(url.strip().encode("utf-8", "backslashreplace")).hexdigest()[:16]
-        if (p := self.known.get((folder.name, name))) and p.is_file(): return _PhotoRow(p.as_posix(), "ok", "")
-        try:
-            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.dest) as spare:
-                file = Path(spare) / "photo"
-                try: self.get(url.strip(), file)
-                except JobError as e: return _PhotoRow(None, "missing", f"not downloaded ({e})")
-                try: target = folder / f"{name}{_photo_suffix(file)}"
-                except JobError as e: return _PhotoRow(None, "unreadable", str(e))
-                folder.mkdir(parents=True, exist_ok=True)
-                os.replace(file, target)
+        target = self.dest / _safe_name(label) / name
+        if (p := self.known.get((target.parent.name, name))) and p.is_file(): return _PhotoRow(p.as_posix(), "ok", "")
+        try: return self.store(url.strip(), target)
         except OSError as e: return _PhotoRow(None, "missing", f"not kept ({e.strerror or type(e).__name__})")
-        return _PhotoRow(target.as_posix(), "ok", "")
-
-    def stop(self) -> None:
-        "End the downloads that have begun, and begin no more."
-        self.stopped = True
-        for clock in list(self.clocks): clock.stop()
 
 # %% ../../nbs/samples/photo_urls.ipynb #cbad4764
 def _address_table(
