@@ -100,3 +100,25 @@ def test_any_bytes_are_answered():
     for _ in range(3000):
         try: _read_delimited(b"".join(rng.choice(words) for _ in range(rng.randint(0, 25))))
         except FishlearnError as e: assert str(e)
+
+
+@pytest.mark.parametrize("rows, why", [
+    ('a.jpg,"Puma\nb.jpg,Puma\nc.jpg,"Puma\n', "line 2 is not closed before line 4"),
+    ('"a.jpg,Puma\nb.jpg,Guan\n"c.jpg,Puma\n', "line 2 is not closed before line 4"),
+    ('a.jpg,"Puma\nb.jpg,Guan\nc.jpg,Puma"\n', "line 2 makes one cell of the rows up to line 4"),
+    ('a.jpg,"Puma\nb.jpg,Puma"\nc.jpg,Puma\n', "line 2 makes one cell of the rows up to line 3"),
+    ('a.jpg,"Guan "red" morph"\n', "Line 2 has a quotation mark within a quoted cell")])
+def test_quotes_swallow_no_rows(tmp_path, rows, why):
+    (tmp_path / "labels.csv").write_text("path,label\n" + rows)
+    with pytest.raises(ArgumentError, match=why): from_csv(tmp_path / "labels.csv")
+
+
+def test_cells_with_line_breaks_are_read(tmp_path):
+    (tmp_path / "labels.csv").write_text('path,label,note\na.jpg,"Puma" ,"seen, twice\nat ""b.jpg""\nand, later"\nb.jpg,Guan,5" tall\n')
+    table = read_table(tmp_path / "labels.csv")
+    assert table.label.str.strip().tolist() == ["Puma", "Guan"] and table.note.tolist() == ['seen, twice\nat "b.jpg"\nand, later', '5" tall']
+
+
+def test_every_row_is_answered(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\na.jpg,cod\n,\n\nb.jpg,cod\n , \n,,\n")
+    assert from_csv(tmp_path / "labels.csv").reason.tolist() == ["", "no path", ""]
