@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fishlearn.data.dialects import _read_delimited
+from fishlearn.data.names import _clean_text
 from fishlearn.data.table_files import read_table
 from fishlearn.data.tables import from_csv
 from fishlearn.errors import ArgumentError, FishlearnError
@@ -122,3 +123,28 @@ def test_cells_with_line_breaks_are_read(tmp_path):
 def test_every_row_is_answered(tmp_path):
     (tmp_path / "labels.csv").write_text("path,label\na.jpg,cod\n,\n\nb.jpg,cod\n , \n,,\n")
     assert from_csv(tmp_path / "labels.csv").reason.tolist() == ["", "no path", ""]
+
+
+@pytest.mark.parametrize("encoding, names", [
+    ("cp932", ["鮫", "鱈", "マス"]), ("gbk", ["鲨鱼", "鳕鱼", "鳟鱼"]), ("cp1251", ["Лось", "Рысь", "Кабан"]),
+    ("big5", ["鯊魚", "鱈魚", "鱒魚"]), ("euc-kr", ["상어", "대구", "송어"]), ("cp1253", ["Λύκος", "Αλεπού", "Λαγός"])])
+def test_other_encodings_are_refused(tmp_path, encoding, names):
+    (tmp_path / "labels.csv").write_bytes(text(["path", "label"], PATHS, names * 3).encode(encoding))
+    with pytest.raises(ArgumentError, match="not in UTF-8; save the table as CSV UTF-8"): from_csv(tmp_path / "labels.csv")
+
+
+def test_a_mixture_of_encodings_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_bytes("path,label\na.jpg,Döbel\n".encode() + "b.jpg,Döbel\n".encode("cp1252"))
+    with pytest.raises(ArgumentError, match="not in UTF-8"): from_csv(tmp_path / "labels.csv")
+
+
+def test_windows_1252_is_reported(tmp_path, capsys):
+    (tmp_path / "labels.csv").write_bytes(text(["path", "label"], PATHS, LABELS).encode("cp1252"))
+    assert from_csv(tmp_path / "labels.csv").label.tolist() == LABELS
+    assert "read as Windows-1252; if names such as Döbel are wrong" in capsys.readouterr().out
+
+
+def test_no_byte_of_a_name_is_deleted():
+    names = ["鮫".encode("cp932"), "鱈".encode("cp932"), b"L"]
+    assert len({_clean_text(n.decode("utf-8", "surrogateescape")) for n in names}) == 3
+    assert len({_clean_text(n.decode("latin-1")) for n in names}) == 3

@@ -23,10 +23,12 @@ from ..csv_cells import _active
 from .file_types import _is_photo_name
 from .names import _clean_text
 from ..errors import ArgumentError
+from ..messages import logger
 
 # %% ../../nbs/data/dialects.ipynb #42fe95eb
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
           codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|\xc3[\x80-\xbf]|[\x81\x83\x88\x8d\x8f\x90\x98\x9d]")
 
 def _encoding_of(
     data: bytes,        # a text file
@@ -34,12 +36,16 @@ def _encoding_of(
     "The encoding of a text."
     start, marked = data[:2000], [name for mark, name in _MARKS.items() if data.startswith(mark)]
     if start.count(0) > len(start) / 4 and not marked: marked = ["utf-16-le" if start[0] else "utf-16-be"]
-    for name in marked[:1] or ("utf-8", "cp1252", "latin-1"):
-        try:
-            data.decode(name)
-            return name
-        except UnicodeDecodeError: pass
-    raise ArgumentError(f"It begins as {marked[0]}, but is not; save the table as CSV, in UTF-8.")
+    name = marked[0] if marked else "utf-8"
+    with suppress(UnicodeDecodeError):
+        data.decode(name)
+        return name
+    if marked: raise ArgumentError(f"It begins as {name}, but is not; save the table as CSV UTF-8.")
+    if _NOT_WESTERN.search(data): raise ArgumentError("It is not in UTF-8; save the table as CSV UTF-8.")
+    word = re.search(rb"\w*[\x80-\xff][\w\x80-\xff]*", data)[0].decode("cp1252")
+    logger.info(f"the table is not in UTF-8 and is read as Windows-1252; if names such as {word} are wrong, "
+                "save it as CSV UTF-8")
+    return "cp1252"
 
 # %% ../../nbs/data/dialects.ipynb #413cc7dd
 class _Text(NamedTuple):
