@@ -96,3 +96,51 @@ def test_a_width_that_is_no_number_is_not_believed(tmp_path):
     table = from_df(FISH.assign(status="ok", reason="", width=["wide", 40], height=[30, "1e999"], bytes=["", "12"], sha256="0"))
     assert table.width.isna().tolist() == [True, False] and set(table.status) == {"ok"}
     assert set(check_photos(table).status) == {"missing"}
+
+
+FOUR = pd.DataFrame(dict(path=["a.jpg", "b.jpg", "c.jpg", "d.jpg"], label=["cod", "ling", "cod", "ling"]))
+PARTS = ["train", "train", "valid", "test"]
+
+
+@pytest.mark.parametrize("columns", [
+    dict(is_valid=[0, 0, 1, 0], is_test=[0, 0, 0, 1]), dict(is_train=[1, 1, 0, 0], is_valid=[0, 0, 1, 0]),
+    dict(is_train=[1, 1, 0, 0], is_valid=[0, 0, 1, 0], is_test=[0, 0, 0, 1]), dict(is_train=[1, 1, 0, 0], is_test=[0, 0, 0, 1]),
+    dict(train=["y", "y", None, None], valid=[None, None, "y", None], test=[None, None, None, "y"]),
+    dict(is_training_image=[1, 1, 0, 0], is_validation_image=[0, 0, 1, 0]), dict(split=["train", "train", "val", None], is_test=[0, 0, 0, 1]),
+    dict(split=[None] * 4, subset=PARTS), *({c: PARTS} for c in ("set", "stage", "mode", "split_name", "train_test_split", "anything"))])
+def test_every_column_of_a_split_is_used(columns):
+    table = from_df(FOUR.assign(**columns))
+    assert table.split.tolist() == PARTS and "used as the split" in table.attrs["notes"][0]
+
+
+@pytest.mark.parametrize("columns, why", [
+    (dict(is_valid=[1, 0, 1, 0], is_test=[0, 0, 1, 1]), "is_valid and is_test contradict each other, such as in row 3"),
+    (dict(split=PARTS[:3] + ["train"], is_test=[0, 0, 0, 1]), "split and is_test contradict each other, such as in row 4"),
+    (dict(split=PARTS, is_train=[1, 0, 0, 0]), "split and is_train contradict each other, such as in row 2"),
+    (dict(subset=PARTS[:3] + ["unlabeled"]), "'subset' names no split .train, valid, test. but unlabeled"),
+    (dict(is_valid=["0", "1", "maybe", "0"]), "'is_valid' names no split .train, valid, test. but maybe")])
+def test_a_split_that_makes_no_sense_is_refused(columns, why):
+    table = from_df(FOUR.assign(**columns))
+    assert table.split.isna().all()
+    with pytest.raises(ArgumentError, match=why): raise ArgumentError(table.attrs["unknown_split"])
+
+
+@pytest.mark.parametrize("columns", [dict(transport=["train", "car", "bus", "car"]), dict(train=[1, 0, 0, 1]),
+                                     dict(note=["test", "good", "bad", "train"]), dict(reason=[["a"], ["b"], [], []])])
+def test_other_columns_are_no_split(columns):
+    assert from_df(FOUR.assign(**columns)).split.isna().all()
+
+
+@pytest.mark.parametrize("columns", [
+    dict(is_valid=[0, 0, 1, 0]), dict(split=PARTS), dict(fold=[0, 1, 0, 1]), {"column 1": [0, 1, 2, 3]}, {"Unnamed: 0": [0, 1, 2, 3]},
+    dict(number=[7, 8, 9, 5]), dict(trip=["A", "A", "B", "B"]), dict(is_valid=[0, 1, 1, 1], is_test=[1, 0, 0, 0])])
+def test_a_column_per_species_beside_others(columns):
+    one_hot = FOUR[["path"]].assign(Puma=[1, 0, 1, 0], Guan=[0, 1, 1, 0])
+    table = from_df(one_hot.assign(**columns), group="trip" if "trip" in columns else None)
+    assert table.label.tolist() == ["Puma", "Guan", "Guan ‖ Puma", None]
+    assert "read as species: Puma, Guan; remove any that is none" in table.attrs["notes"][0]
+
+
+def test_a_table_with_another_column_of_text_has_no_column_per_species():
+    with pytest.raises(ArgumentError, match="no column 'label'"):
+        from_df(FOUR.rename(columns=dict(label="art")).assign(night=[0, 1, 0, 1], flash=[1, 0, 0, 1]))

@@ -63,13 +63,17 @@ def _kept_columns(
 def _labels_of(
     df: pd.DataFrame,           # any table
     label,                      # column with the species
-    path,                       # column with the path
+    skip: list,                 # columns that are known to be something else
     label_delim: str | None,    # what separates several species in a label
 ) -> tuple:                     # labels, and a note
     "The labels of a table: a column, or a column per species."
     column = _choose_column(df, label)
-    one_hot = _one_hot_labels(df, path) if column == "label" and column not in df else None
-    if one_hot: return [_join_species(v) for v in one_hot], "each column of 0 and 1 is read as a species"
+    one_hot = _one_hot_labels(df, skip) if column == "label" and column not in df else None
+    if one_hot:
+        shown = ", ".join([*map(str, one_hot)][:8]) + ", …" * (len(one_hot) > 8)
+        labels = [_join_species([c for c, f in zip(one_hot, row, strict=True) if f])
+                  for row in zip(*one_hot.values(), strict=True)]
+        return labels, f"the columns of 0 and 1 are read as species: {shown}; remove any that is none"
     column = _require_column(column, df)
     cells, known = df[column].tolist(), {}
     for v in cells:
@@ -109,9 +113,10 @@ def from_df(
     groups = list(group) if several else [] if group is None else [group]
     where = _require_column(path, df)
     groups = [_require_column(c, df) for c in groups]
-    labels, note = _labels_of(df, label, where, label_delim)
+    labels, note = _labels_of(df, label, [where, *groups], label_delim)
     if df.empty: raise JobError("The table has no rows; give one row per photo.")
-    listed, split = _find_listed(df[where].tolist(), root, search), _given_split(df)
+    listed = _find_listed(df[where].tolist(), root, search)
+    split = _given_split(df, [where, *groups, _choose_column(df, label)])
     if label_delim: labels = _joined_labels(listed.paths, labels)
     columns = _kept_columns(df, root) | dict(path=listed.paths, label=labels)
     if split.names: columns["split"] = split.names
