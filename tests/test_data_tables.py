@@ -1,10 +1,14 @@
 "Tables of many origins become the same photo table, and what cannot be read is refused with the reason."
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fishlearn.data import tables
 from fishlearn.data.health import check_photos
+from fishlearn.data.summary import photos_summary
+from fishlearn.data.table import _STATUSES
 from fishlearn.data.tables import from_csv, from_df, read_table
 from fishlearn.errors import ArgumentError, JobError
 
@@ -144,3 +148,69 @@ def test_a_column_per_species_beside_others(columns):
 def test_a_table_with_another_column_of_text_has_no_column_per_species():
     with pytest.raises(ArgumentError, match="no column 'label'"):
         from_df(FOUR.rename(columns=dict(label="art")).assign(night=[0, 1, 0, 1], flash=[1, 0, 0, 1]))
+
+
+def test_columns_status_and_reason_of_others_are_not_used():
+    table = from_df(FOUR.assign(status=["kept", "released", "missing", None], reason="undersized"))
+    assert set(table.status) == {"ok"} and set(table.reason) == {""}
+    assert "since kept, released is no status of fishlearn" in photos_summary(table)
+    assert from_df(FOUR.assign(status=["ok", "ok", "blurred", "ok"], reason="")).reason[2] == "marked as blurred"
+
+
+def test_every_status_is_known():
+    code = "".join(f.read_text(encoding="utf-8") for f in Path(tables.__file__).parents[1].rglob("*.py"))
+    words = re.findall(r'status="([a-z ]+)"', code) + re.findall(r'leave_out\([^"]*?"([a-z ]+)",', code)
+    assert set(words) - {"unusual"} <= _STATUSES and len(set(words)) > 10
+
+
+def test_an_epithet_takes_its_genus():
+    names = dict(genus=["Sciurus", "Beta", "Beta", None], species=["vulgaris", "vulgaris", None, "vulgaris"])
+    table = from_df(FOUR[["path"]].assign(**names))
+    assert table.label.tolist() == ["Sciurus vulgaris", "Beta vulgaris", None, "vulgaris"]
+    assert table.attrs["notes"] == ["the columns genus and species are joined, as in Sciurus vulgaris"]
+    names["species"] = ["Sciurus vulgaris", "Beta vulgaris", "Beta", "Puma"]
+    assert from_df(FOUR[["path"]].assign(**names)).label.tolist() == names["species"]
+
+
+def test_a_class_beside_other_ranks_is_no_label():
+    with pytest.raises(ArgumentError, match="no column 'label'; write one of: path, class, family"):
+        from_df(FOUR[["path"]].assign(**{"class": "Mammalia", "family": "Felidae"}))
+
+
+@pytest.mark.parametrize("label", ["['Puma']", '["Puma", "Guan"]', "['Puma' 'Guan']", '{"choices": ["Puma"]}', "[]"])
+def test_a_list_in_text_is_no_name(label):
+    with pytest.raises(ArgumentError, match="is a list or an object; write the name alone"): from_df(FOUR.assign(label=label))
+
+
+def test_brackets_in_names_stay(): assert from_df(FOUR.assign(label="[unknown] {Puma}")).label[0] == "[unknown] {Puma}"
+
+
+def test_bytes_are_decoded():
+    table = from_df(FOUR.assign(label="Döbel", split="train").map(str.encode))
+    assert table.path.tolist() == FOUR.path.tolist() and set(table.label) == {"Döbel"} and set(table.split) == {"train"}
+
+
+@pytest.mark.parametrize("photo", [dict(bytes=b"\xff\xd8", path="a.jpg"), b"\xff\xd8\xff", ["a.jpg"]])
+def test_photos_in_place_of_paths_are_refused(photo):
+    with pytest.raises(ArgumentError, match="'image' holds the photos themselves, or objects, not paths"):
+        from_df(pd.DataFrame(dict(image=[photo, photo], label="cod")))
+
+
+@pytest.mark.parametrize("text", ["# exported 2020\npath,label\na.jpg,cod\n", "Fish of 2020,,\npath,label,note\na.jpg,cod,x\n"])
+def test_a_line_above_the_header_is_named(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ArgumentError, match="the first line must name the columns, so remove a title"): from_csv(tmp_path / "labels.csv")
+
+
+def test_species_in_several_rows_of_a_photo_have_not_vanished():
+    table = from_df(pd.DataFrame(dict(path=["a.jpg", "a.jpg", "b.jpg"], label=["Puma", "Guan", "cod"])), label_delim=";")
+    assert "no photo can be used" not in photos_summary(table)
+
+
+def test_labels_that_may_mean_none_are_named():
+    assert "may mean that there is none: ?, NA; if so" in photos_summary(from_df(FOUR.assign(label=["NA", "?", "cod", "Nana"])))
+
+
+def test_other_columns_may_be_there_twice():
+    twice = pd.concat([FOUR, FOUR.assign(note="x", split="train")[["note", "split"]], pd.DataFrame(dict(note=["y"] * 4))], axis=1)
+    assert from_df(twice.astype(object)).split.tolist() == ["train"] * 4

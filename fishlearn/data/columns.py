@@ -23,16 +23,17 @@ _ALIASES = dict(
     path=("path filepath filename file fname image imagepath imagefile imagename img imgpath imgname photo photopath "
           "photofile relativepath").split(),
     label="label labels species scientificname taxon class classname category categoryname".split())
+_RANKS = {"kingdom", "phylum", "order", "family", "genus"}  # beside these, `class` is a rank such as Mammalia
 
 def _choose_column(
     df: pd.DataFrame,   # any table
     name,               # of the column that is asked for
 ):                      # of the column that is meant; `name` if there is none
     "The column that a name means."
-    columns = [c for c in df.columns if isinstance(c, str)]
+    keys = {c: _spelling_key(c) for c in df.columns if isinstance(c, str)}
     if name in list(df.columns) or not isinstance(name, str): return name
-    same = [c for c in columns if _spelling_key(c) == _spelling_key(name)]
-    found = same or [c for c in columns if _spelling_key(c) in _ALIASES.get(name, ())]
+    aliases = {*_ALIASES.get(name, ())} - ({"class"} if _RANKS & {*keys.values()} else set())
+    found = [c for c, k in keys.items() if k == _spelling_key(name)] or [c for c, k in keys.items() if k in aliases]
     return found[0] if len(found) == 1 else name
 
 # %% ../../nbs/data/columns.ipynb #f35b59e5
@@ -104,12 +105,13 @@ def _agreed_names(
     if guess: names = {i: next((n for s, n in names.items() if s & i), None) for i in range(16)}
     return [names.get(i) for i in left.tolist()]
 
-# %% ../../nbs/data/columns.ipynb #2e9502de
+# %% ../../nbs/data/columns.ipynb #a66b9ab4
 def _given_split(
     df: pd.DataFrame,       # any table
     skip=(),                # columns that are known to be something else
 ) -> _GivenSplit:
     "The split that a table holds, if any."
+    df = df.loc[:, ~df.columns.duplicated()]
     columns, left = _split_columns(df, skip), np.full(len(df), 15)
     for c, yes in columns.items():
         sides, other = _open_sides(df[c], yes)
@@ -128,7 +130,7 @@ def _given_split(
     return _GivenSplit(note=f"the column {fold} is not used; a split is a column `split` "
                             "with train, valid and test" if fold else "")
 
-# %% ../../nbs/data/columns.ipynb #1e798d16
+# %% ../../nbs/data/columns.ipynb #7007ac54
 _BESIDES = "fold folds kfold group groups id index unnamed0 width height".split()
 
 def _one_hot_labels(
@@ -136,6 +138,7 @@ def _one_hot_labels(
     skip=(),                # columns that are known to be something else
 ) -> dict | None:           # column → True or False per row; None if the table is of another kind
     "Read a table with a column per species."
+    df = df.loc[:, ~df.columns.duplicated()]
     species, skip = {}, {*skip, *_split_columns(df, skip)}
     for c in (c for c in df.columns if c not in skip):
         if re.sub(r"^column\d+$", "index", _spelling_key(str(c))) in _BESIDES: continue

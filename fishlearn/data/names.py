@@ -102,3 +102,10 @@ def _similar_lines(
 ) -> list:              # of sentences
     "A warning for each group of names that may be one species."
     return [f"These names may mean the same species: {', '.join(names)}." for names in groups]
+
+def _placeholder_lines(
+    names,              # species
+) -> list:              # of sentences
+    "A warning about names that may mean no species."
+    none = [n for n in names if n.strip("?-. <>").casefold() in ("", "na", "n/a", "nan", "none", "null", "nil")]
+    return [f"These labels may mean that there is none: {', '.join(none)}; if so, empty their cells."] if none else []
