@@ -2,6 +2,8 @@
 import json
 import os
 import random
+import re
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -148,3 +150,49 @@ def test_no_byte_of_a_name_is_deleted():
     names = ["鮫".encode("cp932"), "鱈".encode("cp932"), b"L"]
     assert len({_clean_text(n.decode("utf-8", "surrogateescape")) for n in names}) == 3
     assert len({_clean_text(n.decode("latin-1")) for n in names}) == 3
+
+
+def workbook(file, rows, before=None):
+    "A workbook, perhaps with a hidden sheet before the first one."
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in rows: sheet.append(row)
+    if before:
+        hidden = book.create_sheet("codes", 0)
+        hidden.append(before)
+        hidden.sheet_state = "hidden"
+    book.save(file)
+
+
+ROWS = [["path", "label"], *zip(PATHS, LABELS)]
+
+
+def test_a_hidden_sheet_is_not_read(tmp_path):
+    workbook(tmp_path / "labels.xlsx", ROWS, before=["code", "name"])
+    assert from_csv(tmp_path / "labels.xlsx").label.tolist() == LABELS
+
+
+def test_a_wrong_size_of_a_sheet_is_not_believed(tmp_path):
+    workbook(tmp_path / "all.xlsx", [*ROWS, ["z.jpg", "Hecht", "note"]])
+    with ZipFile(tmp_path / "all.xlsx") as old, ZipFile(tmp_path / "labels.xlsx", "w") as new:
+        for name in old.namelist(): new.writestr(name, re.sub(b'<dimension ref="[^"]*"', b'<dimension ref="A1"', old.read(name)))
+    table = read_table(tmp_path / "labels.xlsx")
+    assert table.label.tolist() == [*LABELS, "Hecht"] and table["column 3"].tolist()[-1] == "note"
+
+
+def test_formulas_without_results_are_reported(tmp_path, capsys):
+    workbook(tmp_path / "labels.xlsx", [*ROWS, ["z.jpg", '="Hecht"'], ["y.jpg", "#N/A"]])
+    assert from_csv(tmp_path / "labels.xlsx").label.tolist() == [*LABELS, None, None]
+    assert "1 formulas without results, such as in B10, are read as empty cells" in capsys.readouterr().out
+
+
+def test_every_row_of_a_workbook_is_answered(tmp_path):
+    workbook(tmp_path / "labels.xlsx", [["path", "label", "n"], ["a.jpg", "cod", 1], [None, None, None], ["b.jpg", "cod", 0], [None, None, None]])
+    assert from_csv(tmp_path / "labels.xlsx").reason.tolist() == ["", "no path", ""]
+
+
+def test_line_separators_in_json_strings(tmp_path):
+    lines = [json.dumps(dict(file_name=p, label=s, note="a\u2028b\u0085c"), ensure_ascii=False) for p, s in zip(PATHS, LABELS)]
+    (tmp_path / "metadata.jsonl").write_text("\r\n".join(lines), "utf-8", newline="")
+    assert from_csv(tmp_path / "metadata.jsonl").label.tolist() == LABELS

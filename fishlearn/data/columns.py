@@ -101,7 +101,7 @@ def _agreed_names(
     guess: bool,            # where several are left: the first?
 ) -> list:                  # `train`, `valid`, `test` or None
     "The split of each row."
-    names = {s: n for n, s in _SIDES.items() if n != "none"}
+    names: dict = {s: n for n, s in _SIDES.items() if n != "none"}
     if guess: names = {i: next((n for s, n in names.items() if s & i), None) for i in range(16)}
     return [names.get(i) for i in left.tolist()]
 

@@ -42,7 +42,7 @@ def _encoding_of(
         return name
     if marked: raise ArgumentError(f"It begins as {name}, but is not; save the table as CSV UTF-8.")
     if _NOT_WESTERN.search(data): raise ArgumentError("It is not in UTF-8; save the table as CSV UTF-8.")
-    word = re.search(rb"\w*[\x80-\xff][\w\x80-\xff]*", data)[0].decode("cp1252")
+    word = next(re.finditer(rb"\w*[\x80-\xff][\w\x80-\xff]*", data))[0].decode("cp1252")
     logger.info(f"the table is not in UTF-8 and is read as Windows-1252; if names such as {word} are wrong, "
                 "save it as CSV UTF-8")
     return "cp1252"
@@ -115,7 +115,7 @@ def _until_last(
     "Rows from the first to the last one that holds anything."
     empty: list | None = None
     for n, row in rows:
-        if any(row):
+        if any(row) or 0 in row:
             yield from empty or ()
             empty = []
             yield n, row
@@ -169,6 +169,8 @@ def _check_header(
     return [n or f"column {i}" for i, n in enumerate(names, 1)]
 
 # %% ../../nbs/data/dialects.ipynb #5cb64b60
+_EMPTY = frozenset(("", "#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"))
+
 class _Columns:
     "Cells, column by column; equal ones are stored once."
     def __init__(self,
@@ -182,7 +184,7 @@ class _Columns:
     ) -> None:
         "Add a row."
         for cells, known, cell in zip_longest(self.cells, self.known, row[:len(self.names)]):
-            cell = None if cell == "" else _active(cell)
+            cell = None if cell in _EMPTY else _active(cell)
             cells.append(known.setdefault(cell, cell) if len(known) < 10_000 else known.get(cell, cell))
 
     def frame(self) -> pd.DataFrame:    # columns without a name and a cell are left out
