@@ -91,7 +91,7 @@ def _open_sides(
 ) -> tuple:                 # what each cell leaves open; words that mean nothing
     "Read a column that holds a split."
     meaning = dict.fromkeys(_TRUE, yes) | dict.fromkeys(_FALSE, 15 - yes) if yes else {}
-    cells = column.tolist()
+    cells = [v if pd.api.types.is_hashable(v) else str(v) for v in column]
     words = {v: _split_word(v) for v in set(cells)}
     sides = {v: 15 if w is None else _SIDES.get(_SPLITS.get(w, "")) or meaning.get(w, 0) for v, w in words.items()}
     return np.array([sides[v] for v in cells], int), sorted(w for v, w in words.items() if not sides[v])
