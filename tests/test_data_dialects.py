@@ -110,6 +110,7 @@ def test_any_bytes_are_answered():
     ('"a.jpg,Puma\nb.jpg,Guan\n"c.jpg,Puma\n', "line 2 is not closed before line 4"),
     ('a.jpg,"Puma\nb.jpg,Guan\nc.jpg,Puma"\n', "line 2 makes one cell of the rows up to line 4"),
     ('a.jpg,"Puma\nb.jpg,Puma"\nc.jpg,Puma\n', "line 2 makes one cell of the rows up to line 3"),
+    ('001,"Puma\n002,Guan\n003,Puma"\n', "line 2 makes one cell of the rows up to line 4"),
     ('a.jpg,"Guan "red" morph"\n', "Line 2 has a quotation mark within a quoted cell")])
 def test_quotes_swallow_no_rows(tmp_path, rows, why):
     (tmp_path / "labels.csv").write_text("path,label\n" + rows)

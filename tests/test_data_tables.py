@@ -196,10 +196,11 @@ def test_photos_in_place_of_paths_are_refused(photo):
         from_df(pd.DataFrame(dict(image=[photo, photo], label="cod")))
 
 
-@pytest.mark.parametrize("text", ["# exported 2020\npath,label\na.jpg,cod\n", "Fish of 2020,,\npath,label,note\na.jpg,cod,x\n"])
+@pytest.mark.parametrize("text", ["# exported 2020\npath,label\na.jpg,cod\n", "Fish of 2020,,\npath,label,note\na.jpg,cod,x\n",
+                                  "Exported, 2020\npath,label\na.jpg,cod\n"])
 def test_a_line_above_the_header_is_named(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
-    with pytest.raises(ArgumentError, match="the first line must name the columns, so remove a title"): from_csv(tmp_path / "labels.csv")
+    with pytest.raises(ArgumentError, match="it must name the columns, so remove any title"): from_csv(tmp_path / "labels.csv")
 
 
 def test_species_in_several_rows_of_a_photo_have_not_vanished():
@@ -214,3 +215,20 @@ def test_labels_that_may_mean_none_are_named():
 def test_other_columns_may_be_there_twice():
     twice = pd.concat([FOUR, FOUR.assign(note="x", split="train")[["note", "split"]], pd.DataFrame(dict(note=["y"] * 4))], axis=1)
     assert from_df(twice.astype(object)).split.tolist() == ["train"] * 4
+
+
+def test_a_lone_column_test_is_named():
+    table = from_df(FOUR.assign(test=[0, 1, 0, 1]))
+    assert table.split.isna().all() and "the column test is not used; a split is a column `split`" in table.attrs["notes"][0]
+
+
+def test_photos_in_parquet_are_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    FOUR.assign(label=b"cod").to_parquet(tmp_path / "bytes.parquet")
+    assert set(from_csv(tmp_path / "bytes.parquet").label) == {"cod"}
+    pd.DataFrame(dict(image=[dict(bytes=b"\xff\xd8" * 999, path="a.jpg")], label=["cod"])).to_parquet(tmp_path / "hub.parquet")
+    with pytest.raises(ArgumentError, match="'image' holds the photos themselves"): from_csv(tmp_path / "hub.parquet")
+
+
+def test_a_table_of_paths_alone_has_no_title():
+    with pytest.raises(ArgumentError, match="There is no column 'label'; write one of: path"): from_df(FOUR[["path"]])

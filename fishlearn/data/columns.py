@@ -126,7 +126,8 @@ def _given_split(
                                    f"correct them, {_ANEW}")
     used = f"the column{'s' * (len(columns) > 1)} {both} {'are' if len(columns) > 1 else 'is'} used as the split"
     if columns: return _GivenSplit(_agreed_names(left, all(columns.values())), used if both.lower() != "split" else "")
-    fold = next((c for c in df.columns if _spelling_key(str(c)) in ("fold", "folds", "kfold")), None)
+    is_part = re.compile(f"k?folds?|{_FLAG.pattern}").fullmatch
+    fold = next((c for c in df.columns if c not in skip and is_part(_spelling_key(str(c)))), None)
     return _GivenSplit(note=f"the column {fold} is not used; a split is a column `split` "
                             "with train, valid and test" if fold else "")
 

@@ -102,8 +102,9 @@ def _refuse_swallowed(
     "Refuse a cell that holds whole rows."
     if not any("\n" in c or "\r" in c for c in row): return
     first, *more = ([c.strip() for c in r.split(separator)] for r in separator.join(row).splitlines())
-    at = [i for i, c in enumerate(first) if _is_photo_name(c)]
-    rows = [n for n, r in enumerate(more, 1) if len(r) == width and any(_is_photo_name(r[i]) for i in at if i < width)]
+    alike = lambda a, b: (_is_photo_name(a) and _is_photo_name(b)
+                          or re.search(r"\d", a) and re.sub(r"\d", "0", a) == re.sub(r"\d", "0", b))
+    rows = [n for n, r in enumerate(more, 1) if len(r) == width and any(map(alike, first, r))]
     if rows:
         raise ArgumentError(f"A quotation mark in line {line} makes one cell of the rows up to line {line + rows[-1]}; "
                             "remove it, or the line breaks between.")

@@ -49,9 +49,11 @@ def _require_column(
     if not pd.api.types.is_hashable(column):
         raise ArgumentError(f"Name a column, such as 'label', not a {type(column).__name__}.")
     column, named = _choose_column(df, column), [c for c in df.columns if not re.match(r"column \d+$", str(c))]
-    if column not in named and len(named) == 1:
-        raise ArgumentError(f"There is no column {column!r}, only {named[0]!r}; the first line must name the columns, "
-                            "so remove a title or a comment above them.")
+    title = len(named) == 1 and _choose_column(df, "path") not in named
+    if column not in named and (title or df.head(9).astype(str).eq(str(column)).any(axis=None)):
+        shown = ", ".join(map(str, named))
+        raise ArgumentError(f"There is no column {column!r} in the first line, which holds {shown}; it must name the "
+                            "columns, so remove any title or comment above them.")
     _check_option(column, df.columns, "column")
     if (df.columns == column).sum() > 1:
         raise ArgumentError(f"There are several columns {column!r}; rename all but one.")
