@@ -588,3 +588,17 @@ def test_names_that_are_not_utf_8(tmp_path, options):
     images = [dict(id=i, file_name=f"{i}\udce9.jpg", place="A\udce9") for i in range(2)]
     notes = [dict(id=k, image_id=k % 2, category_id=0) for k in range(4)]
     assert from_coco(write(tmp_path / "c.json", notes, images=images), **options).status.tolist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("fields, split, note", [
+    (dict(split=["train", "val", "test"]), ["train", "valid", "test"], ""),
+    (dict(subset=["train", "val", None]), ["train", "valid", None], "the column subset is used as the split"),
+    (dict(is_test=[0, 0, 1]), ["train", "train", "test"], "the column is_test is used as the split"),
+    (dict(split=["train", "a", ["b"]]), [None] * 3, "names no split"), (dict(license=[1, 2, 3]), [None] * 3, "")])
+def test_the_split_of_the_images_is_used(tmp_path, fields, split, note):
+    notes = [annotation(i) for i in range(3)]
+    images = [dict(id=i, file_name=f"{i}.jpg", width=100, height=100) | {k: v[i] for k, v in fields.items()} for i in range(3)]
+    for i in range(3): Image.new("RGB", (100, 100)).save(tmp_path / f"{i}.jpg")
+    table = photo_table(write(tmp_path / "boxes.json", notes, images=images))
+    assert table.split.tolist() == split and set(table.status) == {"ok"}
+    assert note in " ".join([*table.attrs.get("notes", []), table.attrs.get("unknown_split", "")])

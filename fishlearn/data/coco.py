@@ -28,9 +28,10 @@ from fishlearn.data.box_files import (
     _read_json,
     _shown_name,
 )
+from .columns import _given_split
 from .photo_sizes import _find_frames, _Frame, _read_sizes
 from .run_lengths import _run_size
-from .table import SEPARATOR, _clean_cell, _join_species, _make_table
+from .table import SEPARATOR, _clean_cell, _join_species, _make_table, _set_attrs
 from ..errors import ArgumentError, JobError
 from ..messages import logger
 
@@ -227,17 +228,18 @@ def _coco_rows(
     root = Path(images) if images else _image_folder(file, entries)
     places = _place_photos(file, entries, root)
     frames = _photo_frames(shots, [places[e].path for e in entries], Path(file).name)
-    rows = []
-    for shot, (frame, photo) in zip(shots, frames, strict=True):
+    rows, split = [], _given_split(pd.DataFrame([s.entry for s in shots], dtype=object), ["file_name"])
+    for shot, (frame, photo), side in zip(shots, frames, split.names or [None] * len(shots), strict=True):
         place = places[shot.entry["file_name"]]
-        same = dict(photo=_shown_name(place.path, home or root))
+        same = dict(photo=_shown_name(place.path, home or root), split=side)
         for note, row in _shot_rows(shot, place, frame, photo, options):
             rows.append(row | same | _label_of(note, names) | _field_values(fields, shot.entry, note))
     _log_beyond(rows, Path(file).name)
     nameless = len(coco["images"]) - len(shots)
     rows += [dict(status="no photo", reason="annotation of no photo in the file")] * strays
     rows += [dict(status="no photo", reason="image without a file name")] * nameless
-    return pd.DataFrame(rows, dtype=object)
+    return _set_attrs(pd.DataFrame(rows, dtype=object), notes=[split.note] if split.note else [],
+                      unknown_split=split.refused)
 
 # %% ../../nbs/data/coco.ipynb #c121bdb9
 def _coco_table(
@@ -245,10 +247,13 @@ def _coco_table(
     label_delim: str | None = None,     # given where a photo may show several species
 ) -> pd.DataFrame:          # the photo table
     "Make the photo table from the rows of COCO files."
+    notes = list(dict.fromkeys(n for p in parts for n in p.attrs.get("notes", [])))
+    unknown = next((p.attrs["unknown_split"] for p in parts if "unknown_split" in p.attrs), "")
     rows = pd.concat(parts, ignore_index=True)
     rows = _merge_whole(rows.reindex(columns=[*rows, *({"whole", "label"} - set(rows))]), label_delim)
     rows = rows.assign(group=_name_groups(rows)).reset_index(drop=True)
-    return _make_table(rows.drop(columns=["photo", "whole"]), rows.why)
+    table = _make_table(rows.drop(columns=["photo", "whole"]), rows.why)
+    return _set_attrs(table, notes=notes, unknown_split=unknown)
 
 # %% ../../nbs/data/coco.ipynb #4a1e40f3
 def from_coco(

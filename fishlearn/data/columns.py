@@ -8,28 +8,32 @@ Docs: https://fishlearn.github.io/fishlearn/data/columns.html.md"""
 __all__ = []
 
 # %% ../../nbs/data/columns.ipynb #b4f727f7
+import re
+from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from .names import _clean_cell, _spelling_key
-from .table import _other_words, _split_names
+from .table import _SPLITS, _split_word
 
 # %% ../../nbs/data/columns.ipynb #3cab542f
 _ALIASES = dict(
     path=("path filepath filename file fname image imagepath imagefile imagename img imgpath imgname photo photopath "
           "photofile relativepath").split(),
     label="label labels species scientificname taxon class classname category categoryname".split())
+_RANKS = {"kingdom", "phylum", "order", "family", "genus"}  # beside these, `class` is a rank such as Mammalia
 
 def _choose_column(
     df: pd.DataFrame,   # any table
     name,               # of the column that is asked for
 ):                      # of the column that is meant; `name` if there is none
     "The column that a name means."
-    columns = [c for c in df.columns if isinstance(c, str)]
+    keys = {c: _spelling_key(c) for c in df.columns if isinstance(c, str)}
     if name in list(df.columns) or not isinstance(name, str): return name
-    same = [c for c in columns if _spelling_key(c) == _spelling_key(name)]
-    found = same or [c for c in columns if _spelling_key(c) in _ALIASES.get(name, ())]
+    aliases = {*_ALIASES.get(name, ())} - ({"class"} if _RANKS & {*keys.values()} else set())
+    found = [c for c, k in keys.items() if k == _spelling_key(name)] or [c for c, k in keys.items() if k in aliases]
     return found[0] if len(found) == 1 else name
 
 # %% ../../nbs/data/columns.ipynb #f35b59e5
@@ -44,14 +48,33 @@ def _flags(
     words = [empty if w is None else w.lower() for w in words]
     return [w in _TRUE for w in words] if set(words) <= _TRUE | _FALSE else None
 
-def _one_hot_labels(
+# %% ../../nbs/data/columns.ipynb #168f64f6
+_FLAG = re.compile(r"(is|in)?(train|training|val|valid|validation|dev|eval|test|testing|holdout)(image|photo|set)?")
+_SIDES = dict(train=1, valid=2, test=4, none=8)     # a sum of these: what a cell leaves open
+
+def _names_splits(
+    column: pd.Series,      # of any table
+) -> bool:
+    "Whether most cells name a split, some of them train and some another one."
+    with suppress(TypeError):   # cells that are lists
+        if column[:1000].nunique() > 12: return False
+        counts = column.value_counts()
+        names = [_SPLITS.get(_split_word(v) or "") for v in counts.index[:99]]
+        named = sum(n for n, name in zip(counts, names, strict=False) if name)
+        return {"train"} < {*names} - {None} and 2 * named >= counts.sum()
+    return False
+
+def _split_columns(
     df: pd.DataFrame,       # any table
-    path,                   # its column with the path
-) -> list | None:           # a list of species per row; None if the table is of another kind
-    "Read a table with a column per species."
-    flags = {c: _flags(df[c], "0") for c in df.columns if c != path}
-    if len(flags) < 2 or not len(df) or None in flags.values(): return None
-    return [[c for c, f in flags.items() if f and f[i]] for i in range(len(df))]
+    skip=(),                # columns that are known to be something else
+) -> dict:                  # column → what a yes means in it, as in `_SIDES`; 0 for a column of words
+    "The columns that hold a split."
+    words, flags = {}, {}
+    for c in (c for c in df.columns if isinstance(c, str) and c not in skip and df[c].notna().any()):
+        found = _FLAG.fullmatch(_spelling_key(c))
+        if found and (found[1] or _flags(df[c], "0")): flags[c] = _SIDES[_SPLITS[found[2]]]
+        elif _spelling_key(c) == "split" or _names_splits(df[c]): words[c] = 0
+    return words | {c: yes for c, yes in flags.items() if len(flags) > 1 or _spelling_key(c).startswith("i")}
 
 # %% ../../nbs/data/columns.ipynb #a923d0bd
 class _GivenSplit(NamedTuple):
@@ -60,34 +83,67 @@ class _GivenSplit(NamedTuple):
     note: str = ""              # what was understood
     refused: str = ""           # why it can't be used
 
-_FLAG_COLUMNS = dict(isvalid=("valid", "train"), isval=("valid", "train"), isvalidation=("valid", "train"),
-                     istest=("test", "train"), istrain=("train", "valid"), istraining=("train", "valid"))
-_OTHER_SPLITS = "subset partition phase usage dataset datasplit datasetsplit splitset traintest tvt".split()
+_ANEW = "or split anew with --split copies (split='copies')."
 
-def _words_of(
-    column: pd.Series,      # that should hold a split
-) -> _GivenSplit:
-    "Read a column of words."
-    if other := _other_words(column):
-        shown = ", ".join(other[:5]) + ("…" if len(other) > 5 else "")
-        return _GivenSplit(None, "", f"The column {column.name!r} names no split (train, valid, test) but {shown}; "
-                                     "rename these, or split anew with --split copies (split='copies').")
-    return _GivenSplit(_split_names(column))
+def _open_sides(
+    column: pd.Series,      # that holds a split
+    yes: int,               # from `_split_columns`
+) -> tuple:                 # what each cell leaves open; words that mean nothing
+    "Read a column that holds a split."
+    meaning = dict.fromkeys(_TRUE, yes) | dict.fromkeys(_FALSE, 15 - yes) if yes else {}
+    cells = [v if pd.api.types.is_hashable(v) else str(v) for v in column]
+    words = {v: _split_word(v) for v in set(cells)}
+    sides = {v: 15 if w is None else _SIDES.get(_SPLITS.get(w, "")) or meaning.get(w, 0) for v, w in words.items()}
+    return np.array([sides[v] for v in cells], int), sorted(w for v, w in words.items() if not sides[v])
 
+def _agreed_names(
+    left: np.ndarray,       # what is left open, one per row
+    guess: bool,            # where several are left: the first?
+) -> list:                  # `train`, `valid`, `test` or None
+    "The split of each row."
+    names: dict = {s: n for n, s in _SIDES.items() if n != "none"}
+    if guess: names = {i: next((n for s, n in names.items() if s & i), None) for i in range(16)}
+    return [names.get(i) for i in left.tolist()]
+
+# %% ../../nbs/data/columns.ipynb #a66b9ab4
 def _given_split(
     df: pd.DataFrame,       # any table
+    skip=(),                # columns that are known to be something else
 ) -> _GivenSplit:
     "The split that a table holds, if any."
-    keys = {_spelling_key(c): c for c in df.columns[::-1] if isinstance(c, str)}
-    if "split" in keys: return _words_of(df[keys["split"]])
-    for key, (yes, no) in _FLAG_COLUMNS.items():
-        if key not in keys: continue
-        flags = _flags(df[keys[key]])
-        if flags is None: return _words_of(df[keys[key]])
-        return _GivenSplit([yes if f else no for f in flags], f"the column {keys[key]} is used as the split")
-    for c in (keys[k] for k in _OTHER_SPLITS if k in keys):
-        if set(_split_names(df[c])) >= {"train"} and not _other_words(df[c]):
-            return _GivenSplit(_split_names(df[c]), f"the column {c} is used as the split")
-    folds = [keys[k] for k in ("fold", "folds", "kfold") if k in keys]
-    return _GivenSplit(None, f"the column {folds[0]} is not used; a split is a column `split` "
-                             "with train, valid and test" if folds else "")
+    df = df.loc[:, ~df.columns.duplicated()]
+    columns, left = _split_columns(df, skip), np.full(len(df), 15)
+    for c, yes in columns.items():
+        sides, other = _open_sides(df[c], yes)
+        if other:
+            shown = ", ".join(other[:5]) + ("…" if len(other) > 5 else "")
+            return _GivenSplit(refused=f"The column {c!r} names no split (train, valid, test) but {shown}; "
+                                       f"rename these, {_ANEW}")
+        left &= sides
+    both = " and ".join(columns)
+    if not left.all():
+        return _GivenSplit(refused=f"The columns {both} contradict each other, such as in row {left.argmin() + 1}; "
+                                   f"correct them, {_ANEW}")
+    used = f"the column{'s' * (len(columns) > 1)} {both} {'are' if len(columns) > 1 else 'is'} used as the split"
+    if columns: return _GivenSplit(_agreed_names(left, all(columns.values())), used if both.lower() != "split" else "")
+    is_part = re.compile(f"k?folds?|{_FLAG.pattern}").fullmatch
+    fold = next((c for c in df.columns if c not in skip and is_part(_spelling_key(str(c)))), None)
+    return _GivenSplit(note=f"the column {fold} is not used; a split is a column `split` "
+                            "with train, valid and test" if fold else "")
+
+# %% ../../nbs/data/columns.ipynb #7007ac54
+_BESIDES = "fold folds kfold group groups id index unnamed0 width height".split()
+
+def _one_hot_labels(
+    df: pd.DataFrame,       # any table
+    skip=(),                # columns that are known to be something else
+) -> dict | None:           # column → True or False per row; None if the table is of another kind
+    "Read a table with a column per species."
+    df = df.loc[:, ~df.columns.duplicated()]
+    species, skip = {}, {*skip, *_split_columns(df, skip)}
+    for c in (c for c in df.columns if c not in skip):
+        if re.sub(r"^column\d+$", "index", _spelling_key(str(c))) in _BESIDES: continue
+        numbers = lambda c=c: df[c].is_unique and pd.to_numeric(df[c], errors="coerce").notna().all()
+        if flags := _flags(df[c], "0"): species[c] = flags
+        elif not numbers(): return None
+    return species if len(species) > 1 else None

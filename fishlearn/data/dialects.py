@@ -23,10 +23,12 @@ from ..csv_cells import _active
 from .file_types import _is_photo_name
 from .names import _clean_text
 from ..errors import ArgumentError
+from ..messages import logger
 
 # %% ../../nbs/data/dialects.ipynb #42fe95eb
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
           codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4}|\xc3[\x80-\xbf]|[\x81\x83\x88\x8d\x8f\x90\x98\x9d]")
 
 def _encoding_of(
     data: bytes,        # a text file
@@ -34,35 +36,16 @@ def _encoding_of(
     "The encoding of a text."
     start, marked = data[:2000], [name for mark, name in _MARKS.items() if data.startswith(mark)]
     if start.count(0) > len(start) / 4 and not marked: marked = ["utf-16-le" if start[0] else "utf-16-be"]
-    for name in marked[:1] or ("utf-8", "cp1252", "latin-1"):
-        try:
-            data.decode(name)
-            return name
-        except UnicodeDecodeError: pass
-    raise ArgumentError(f"It begins as {marked[0]}, but is not; save the table as CSV, in UTF-8.")
-
-# %% ../../nbs/data/dialects.ipynb #ab12cd34
-class _Lines:
-    "Lines, of which those of the current row are kept."
-    def __init__(self,
-        lines: Iterator[str],   # of a text
-    ):
-        self.lines, self.row = lines, []
-
-    def __iter__(self): return self
-
-    def __next__(self):
-        self.row.append(next(self.lines))
-        return self.row[-1]
-
-def _is_open(
-    lines: list,        # of one row
-    separator: str,     # of cells
-) -> bool:
-    "Whether a row ends within quotation marks."
-    try: list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
-    except csv.Error as e: return "unexpected end" in str(e)
-    return False
+    name = marked[0] if marked else "utf-8"
+    with suppress(UnicodeDecodeError):
+        data.decode(name)
+        return name
+    if marked: raise ArgumentError(f"It begins as {name}, but is not; save the table as CSV UTF-8.")
+    if _NOT_WESTERN.search(data): raise ArgumentError("It is not in UTF-8; save the table as CSV UTF-8.")
+    word = next(re.finditer(rb"\w*[\x80-\xff][\w\x80-\xff]*", data))[0].decode("cp1252")
+    logger.info(f"the table is not in UTF-8 and is read as Windows-1252; if names such as {word} are wrong, "
+                "save it as CSV UTF-8")
+    return "cp1252"
 
 # %% ../../nbs/data/dialects.ipynb #413cc7dd
 class _Text(NamedTuple):
@@ -81,24 +64,75 @@ def _named_separator(
     named = re.fullmatch(r'"?sep=(.)"?\s*', next(text.lines(), ""), re.IGNORECASE)
     return named[1] if named else None
 
+# %% ../../nbs/data/dialects.ipynb #af054c1f
+def _csv_rows(
+    text: _Text,        # a text file
+    separator: str,     # of cells
+) -> Iterator[tuple]:   # the number of its first line, and a list of cells
+    "The rows of a text file; an error where its quotation marks make no sense."
+    csv.field_size_limit(2**31 - 1)
+    blank = re.compile(f'" +(?=[{re.escape(separator)}\r\n]|$)')
+    lines = (blank.sub('"', line) if '" ' in line else line for line in text.lines())
+    reader, line = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True), 1
+    try:
+        for row in reader:
+            yield line, row
+            line = reader.line_num + 1
+    except csv.Error as e: raise ArgumentError(_row_error(str(e), line, reader.line_num)) from None
+
+# %% ../../nbs/data/dialects.ipynb #8053bd0f
+def _row_error(
+    error: str,         # message of `csv`
+    first: int,         # line in which the row begins
+    last: int,          # line in which it went wrong
+) -> str:
+    "Say what is wrong with a row."
+    if "unexpected end" in error: return f"The quotation mark in line {first} is never closed; close or remove it."
+    if "expected after" not in error: return f"Line {first} cannot be read ({error}); save the table as CSV again."
+    if first == last: return f"Line {first} has a quotation mark within a quoted cell; write it twice, or remove it."
+    return f"The quotation mark in line {first} is not closed before line {last}; close or remove it."
+
+# %% ../../nbs/data/dialects.ipynb #4c40c535
+def _refuse_swallowed(
+    line: int,          # number of the first line
+    row: list,          # cells
+    separator: str,     # of cells
+    width: int,         # columns of the header
+) -> None:
+    "Refuse a cell that holds whole rows."
+    if not any("\n" in c or "\r" in c for c in row): return
+    first, *more = ([c.strip() for c in r.split(separator)] for r in separator.join(row).splitlines())
+    alike = lambda a, b: (_is_photo_name(a) and _is_photo_name(b)
+                          or re.search(r"\d", a) and re.sub(r"\d", "0", a) == re.sub(r"\d", "0", b))
+    rows = [n for n, r in enumerate(more, 1) if len(r) == width and any(map(alike, first, r))]
+    if rows:
+        raise ArgumentError(f"A quotation mark in line {line} makes one cell of the rows up to line {line + rows[-1]}; "
+                            "remove it, or the line breaks between.")
+
+# %% ../../nbs/data/dialects.ipynb #a9255421
+def _until_last(
+    rows: Iterator[tuple],  # pairs: a number, and a list of cells
+) -> Iterator[tuple]:
+    "Rows from the first to the last one that holds anything."
+    empty: list | None = None
+    for n, row in rows:
+        if any(row) or 0 in row:
+            yield from empty or ()
+            empty = []
+            yield n, row
+        elif empty is not None: empty.append((n, row))
+
 # %% ../../nbs/data/dialects.ipynb #8ad3daf7
 def _rows(
     text: _Text,        # a text file
     separator: str,     # of cells
 ) -> Iterator[tuple]:   # the number of its first line, and a list of cells
-    "The rows of a text file, without empty ones."
-    csv.field_size_limit(2**31 - 1)
-    lines = _Lines(text.lines())
-    reader, line = csv.reader(lines, delimiter=separator, skipinitialspace=True), 1
-    try:
-        for row in reader:
-            if any(row) and not (line == 1 and _named_separator(text)): yield line, row
-            if len(lines.row) > 1 and _is_open(lines.row, separator):
-                raise ArgumentError(f"The quotation mark in line {line} is never closed; close or remove it.")
-            lines.row.clear()
-            line = reader.line_num + 1
-    except csv.Error as e:
-        raise ArgumentError(f"Line {line} cannot be read ({e}); save the table as CSV again.") from None
+    "The rows of a text file, without lines that are blank."
+    start, width = 1 + bool(_named_separator(text)), None
+    for line, row in _until_last((n, r) for n, r in _csv_rows(text, separator) if r and n >= start):
+        width = width or len(row)
+        _refuse_swallowed(line, row, separator, width)
+        yield line, row
 
 # %% ../../nbs/data/dialects.ipynb #513d52c6
 _SEPARATORS = ",;\t|"
@@ -136,6 +170,8 @@ def _check_header(
     return [n or f"column {i}" for i, n in enumerate(names, 1)]
 
 # %% ../../nbs/data/dialects.ipynb #5cb64b60
+_EMPTY = frozenset(("", "#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"))
+
 class _Columns:
     "Cells, column by column; equal ones are stored once."
     def __init__(self,
@@ -149,7 +185,7 @@ class _Columns:
     ) -> None:
         "Add a row."
         for cells, known, cell in zip_longest(self.cells, self.known, row[:len(self.names)]):
-            cell = None if cell == "" else _active(cell)
+            cell = None if cell in _EMPTY else _active(cell)
             cells.append(known.setdefault(cell, cell) if len(known) < 10_000 else known.get(cell, cell))
 
     def frame(self) -> pd.DataFrame:    # columns without a name and a cell are left out

@@ -151,7 +151,8 @@ def _load_boxes(
             if len(files) > 1: raise ArgumentError(f"{path} is from a detector; give it alone.")
             return _load_detections(data, path, options, label, group, label_delim, labelled)
         _check_coco_options(label, options)
-        parts.append(_coco_rows(data, path, folder, None, options, group, label_delim).assign(split=split))
+        rows = _coco_rows(data, path, folder, None, options, group, label_delim)
+        parts.append(pd.DataFrame(dict(rows) | dict(split=split)) if split else rows)
     if folder:
         logger.info(f"boxes from {', '.join(f.path.relative_to(folder).as_posix() for f in files)}")
         _check_unlisted(folder, files, [p for rows in parts for p in rows.get("path", pd.Series()).dropna()])

@@ -25,10 +25,16 @@ _ESCAPED_BYTES = re.compile("[\udc80-\udcff]+")
 def _decode_bytes(
     match: re.Match,    # bytes that are not UTF-8, as Python keeps them in file names
 ) -> str:               # text
-    "Read bytes as Windows-1252, or else as Latin-1."
+    "Read bytes as Windows-1252; those that it doesn't have stay codes."
     raw = os.fsencode(match[0]) if os.name != "nt" else bytes(ord(c) - 0xdc00 for c in match[0])
-    try: return raw.decode("cp1252")
-    except UnicodeDecodeError: return raw.decode("latin-1")
+    return raw.decode("cp1252", "backslashreplace")
+
+def _visible(
+    char: str,      # one character
+) -> str:           # empty for a control character of ASCII
+    "A character as it can be shown; those between ASCII and Latin-1, which come of a wrong encoding, as a code."
+    if unicodedata.category(char) != "Cc" or char.isspace(): return char
+    return f"\\x{ord(char):x}" if char > "\x7f" else ""
 
 @lru_cache(maxsize=100_000)
 def _clean_text(
@@ -38,8 +44,7 @@ def _clean_text(
     if text.isascii() and text.isprintable() and "  " not in text: return text.strip()
     text = _ESCAPED_BYTES.sub(_decode_bytes, text).encode("utf-8", "backslashreplace").decode()
     text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
-    shown = "".join(c if unicodedata.category(c) != "Cc" or c.isspace() else "" for c in text)
-    return " ".join(shown.split())
+    return " ".join("".join(map(_visible, text)).split())
 
 # %% ../../nbs/data/names.ipynb #553631ee
 def _clean_cell(
@@ -97,3 +102,10 @@ def _similar_lines(
 ) -> list:              # of sentences
     "A warning for each group of names that may be one species."
     return [f"These names may mean the same species: {', '.join(names)}." for names in groups]
+
+def _placeholder_lines(
+    names,              # species
+) -> list:              # of sentences
+    "A warning about names that may mean no species."
+    none = [n for n in names if n.strip("?-. <>").casefold() in ("", "na", "n/a", "nan", "none", "null", "nil")]
+    return [f"These labels may mean that there is none: {', '.join(none)}; if so, empty their cells."] if none else []

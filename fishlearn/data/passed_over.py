@@ -14,7 +14,7 @@ import pandas as pd
 
 from .file_types import _DOCUMENTS, _RAW_SUFFIXES, _text_path
 from .find import _FoundFiles
-from .table import _species_sizes, _usable
+from .table import SEPARATOR, _species_sizes, _usable
 
 # %% ../../nbs/data/passed_over.ipynb #698e1aa5
 def _passed_over(
@@ -43,6 +43,7 @@ def _vanished_species(
         if f["species"] and f["ending"] not in _DOCUMENTS:
             gone[f["species"]][f["ending"] or "without ending"] += f["files"]
     lost = table[table.label.notna() & ~table.status.isin(["ok", "mask", "unknown", "unlabelled"])]
+    lost = lost[["label", "status"]].assign(label=lost.label.str.split(SEPARATOR, regex=False)).explode("label")
     for (label, status), n in lost.groupby(["label", "status"]).size().items(): gone[label][status] += int(n)
     return {s: ", ".join(f"{n} {kind}" for kind, n in why.items()) for s, why in gone.items() if s not in there}
 

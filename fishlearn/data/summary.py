@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .names import _similar_lines, _similar_names
+from .names import _placeholder_lines, _similar_lines, _similar_names
 from .passed_over import _passed_over_lines, _vanished_line
 from .table import SEPARATOR, _is_multilabel, _species_sizes, _usable
 from ..messages import _printable
@@ -91,7 +91,8 @@ def _remarks(
     "What a user should know about a table besides its rows."
     names = _species_sizes(_usable(table)).index
     lines = [*table.attrs.get("notes", []), *_passed_over_lines(table.attrs.get("passed_over", {})),
-             _vanished_line(table), table.attrs.get("unknown_split", ""), *_similar_lines(_similar_names(names))]
+             _vanished_line(table), table.attrs.get("unknown_split", ""), *_similar_lines(_similar_names(names)),
+             *_placeholder_lines(names)]
     return [line for line in lines if line]
 
 def photos_summary(

@@ -59,6 +59,9 @@ def species_counts(
 
 # %% ../../nbs/data/table.ipynb #56c25528
 _COLUMNS = ("path", "label", "group", "split", "status", "reason", "mask", "set")
+_STATUSES = frozenset((
+    "ok mask address unlabelled contradictory repeated crowd tiny damaged missing unreadable changed video failed "
+    "empty unknown untrained unsplit capped").split()) | {"no path", "no box", "no photo", "other size"}
 
 def _usable(
     table: pd.DataFrame,    # photo table

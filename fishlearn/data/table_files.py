@@ -10,6 +10,7 @@ __all__ = ['read_table']
 # %% ../../nbs/data/table_files.ipynb #f937b620
 import json
 import os
+import re
 import stat
 import zipfile
 from io import BytesIO
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .dialects import _Columns, _encoding_of, _read_delimited
+from .dialects import _Columns, _encoding_of, _read_delimited, _until_last
 from ..errors import ArgumentError, FishlearnError, JobError, _check_option
 from ..messages import logger
 
@@ -66,17 +67,46 @@ def _zip_kind(
         return "is a spreadsheet that is not read; save it as .xlsx or CSV"
     return "is a zip archive; unpack it and give the folder, or the table in it"
 
+def _first_sheet(
+    data: bytes,        # a workbook
+    results: bool = True,   # those of formulas, or the formulas?
+):                      # openpyxl's sheet, as large as its cells say: some programs write a wrong size
+    "Open the first sheet that is not hidden."
+    from openpyxl import load_workbook
+    book = load_workbook(BytesIO(data), read_only=True, data_only=results)
+    shown = [s for s in book.worksheets if s.sheet_state == "visible"] or book.worksheets
+    shown[0].reset_dimensions()
+    if len(book.worksheets) > 1 and results:
+        logger.info(f"read the sheet {shown[0].title!r}, the first of {len(shown)} that are not hidden")
+    return shown[0]
+
+# %% ../../nbs/data/table_files.ipynb #0619d272
+def _report_formulas(
+    data: bytes,        # a workbook
+    rows: list,         # of its first sheet
+) -> None:
+    "Report formulas without results."
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        sheets = [n for n in archive.namelist() if n.startswith("xl/worksheets/") and n.endswith(".xml")]
+        if not any(re.search(rb"<f[ >/]", archive.read(n)) for n in sheets): return
+    pairs = zip(_first_sheet(data, False).iter_rows(), rows, strict=False)
+    cells = ((c, v) for formulas, values in pairs for c, v in zip(formulas, values, strict=False))
+    if open_ := [c.coordinate for c, v in cells if c.data_type == "f" and v is None]:
+        logger.info(f"{len(open_)} formulas without results, such as in {open_[0]}, are read as empty cells; "
+                    "open the workbook in Excel and save it")
+
 def _read_excel(
     data: bytes,        # a workbook
 ) -> pd.DataFrame:      # empty cells missing
     "Read the first sheet of a workbook."
-    from openpyxl import load_workbook
-    book = load_workbook(BytesIO(data), read_only=True, data_only=True)
-    if len(book.sheetnames) > 1: logger.info(f"read the first of {len(book.sheetnames)} sheets, {book.sheetnames[0]!r}")
-    rows = (row for row in book.worksheets[0].iter_rows(values_only=True) if any(c is not None for c in row))
-    if not (header := next(rows, ())): raise ArgumentError("Its first sheet is empty; move the table there.")
-    table = _Columns(["" if n is None else n for n in header])
-    for row in rows: table.add(list(row))
+    found = list(_first_sheet(data).iter_rows(values_only=True))
+    _report_formulas(data, found)
+    width = max(map(len, found), default=0)
+    rows = _until_last(enumerate(["" if c is None else c for c in row] for row in found))
+    header = next(rows, (0, []))[1]
+    if not header: raise ArgumentError("Its first sheet is empty; move the table there.")
+    table = _Columns(header + [""] * (width - len(header)))
+    for _, row in rows: table.add(row)
     return table.frame()
 
 # %% ../../nbs/data/table_files.ipynb #8ed367e5
@@ -85,7 +115,7 @@ def _read_json_lines(
 ) -> pd.DataFrame:      # one row per line
     "Read JSON Lines."
     rows = []
-    for i, line in enumerate(data.decode(_encoding_of(data)).splitlines(), 1):
+    for i, line in enumerate(re.split(r"\r\n|\n|\r", data.decode(_encoding_of(data))), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
         except (ValueError, RecursionError): row = None

@@ -8,6 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/data/tables.html.md"""
 __all__ = ['from_lists', 'from_df', 'from_csv']
 
 # %% ../../nbs/data/tables.ipynb #4423564c
+import os
+import re
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +20,8 @@ from .columns import _choose_column, _given_split, _one_hot_labels
 from .groups import _join_groups
 from .inspect import _FACTS
 from .listed_files import _find_listed
-from .table import SEPARATOR, _join_species, _make_table, _set_attrs
+from .names import _clean_cell, _spelling_key
+from .table import _STATUSES, SEPARATOR, _join_species, _make_table, _set_attrs
 from .table_files import read_table
 from ..errors import ArgumentError, JobError, _check_option
 
@@ -44,39 +48,94 @@ def _require_column(
     "Refuse a column that is missing, or is there twice."
     if not pd.api.types.is_hashable(column):
         raise ArgumentError(f"Name a column, such as 'label', not a {type(column).__name__}.")
-    column = _check_option(_choose_column(df, column), df.columns, "column")
+    column, named = _choose_column(df, column), [c for c in df.columns if not re.match(r"column \d+$", str(c))]
+    title = len(named) == 1 and _choose_column(df, "path") not in named
+    if column not in named and (title or df.head(9).astype(str).eq(str(column)).any(axis=None)):
+        shown = ", ".join(map(str, named))
+        raise ArgumentError(f"There is no column {column!r} in the first line, which holds {shown}; it must name the "
+                            "columns, so remove any title or comment above them.")
+    _check_option(column, df.columns, "column")
     if (df.columns == column).sum() > 1:
         raise ArgumentError(f"There are several columns {column!r}; rename all but one.")
     return column
+
+# %% ../../nbs/data/tables.ipynb #a9f9df9d
+def _decode_cells(
+    df: pd.DataFrame,   # any table
+) -> pd.DataFrame:      # the same, bytes as text
+    "Decode cells that hold text as bytes."
+    held = {c: v for c, v in df.loc[:, ~df.columns.duplicated()].items() if v.dtype == object}
+    for c in [c for c, cells in held.items() if any(type(v) is bytes for v in cells)]:
+        with suppress(UnicodeDecodeError): df = df.assign(**{c: [v.decode() if type(v) is bytes else v for v in df[c]]})
+    return df
+
+def _path_cells(
+    df: pd.DataFrame,   # any table
+    column,             # with the path
+) -> list:
+    "The paths of a table; refuse photos in their place."
+    cells = df[column].tolist()
+    scalar = pd.api.types.is_scalar
+    if all(isinstance(v, os.PathLike) or (scalar(v) and not isinstance(v, bytes)) for v in cells): return cells
+    raise ArgumentError(f"The column {column!r} holds the photos themselves, or objects, not paths; "
+                        "save each photo as a file and write its path.")
 
 # %% ../../nbs/data/tables.ipynb #e60a9ab8
 def _kept_columns(
     df: pd.DataFrame,   # any table
     root,               # folder that relative paths start from
-) -> dict:              # columns of the photo table that `df` has: lists
+) -> tuple:             # columns of the photo table that `df` has: lists; and a note
     "Keep what a table already says about its photos."
-    ours = ("status", "reason", "set", *_FACTS) if {"status", "reason"} <= set(df) else ()
+    both = {"status", "reason"} <= set(df)
+    words = sorted({w for v in df["status"] if (w := _clean_cell(v))}) if both else []
+    other = "" if "ok" in words else ", ".join([w for w in words if w not in _STATUSES][:3])
+    note = f"the columns status and reason are not used, since {other} is no status of fishlearn" if other else ""
+    ours = ("status", "reason", "set", *_FACTS) if both and not other else ()
     kept = {c: df[c].tolist() for c in ("group", *ours) if c in df}
     if "mask" in df: kept["mask"] = _find_listed(df["mask"], root).paths
-    return kept
+    return kept, note
 
+# %% ../../nbs/data/tables.ipynb #834562ca
+def _label_cells(
+    df: pd.DataFrame,   # any table
+    column,             # with the species
+) -> tuple:             # its cells, with the genus where they lack it; and a note
+    "The cells of the label, complete names."
+    cells, keys = df[column].tolist(), {_spelling_key(str(c)): c for c in df.columns}
+    is_list = re.compile(r"\s*(\[(['\"].*)?\]|\{['\"].*\})\s*").fullmatch
+    if text := next((v for v in cells if isinstance(v, str) and is_list(v)), ""):
+        raise ArgumentError(f"The label {text[:80]} is a list or an object; write the name alone, or several names "
+                            "with a delimiter (--label-delim, label_delim).")
+    words = [_clean_cell(v) for v in cells] if {"genus", _spelling_key(str(column))} <= {*keys} else []
+    plain = all(w.islower() and w.replace("-", "").isalpha() for w in words if w)
+    if _spelling_key(str(column)) not in ("species", "specificepithet", "epithet") or not any(words) or not plain:
+        return cells, ""
+    both = [f"{g} {w}" if w and (g := _clean_cell(v)) else w for v, w in zip(df[keys["genus"]], words, strict=True)]
+    return both, f"the columns {keys['genus']} and {column} are joined, as in {next(filter(None, both))}"
+
+# %% ../../nbs/data/tables.ipynb #7d14f331
 def _labels_of(
     df: pd.DataFrame,           # any table
     label,                      # column with the species
-    path,                       # column with the path
+    skip: list,                 # columns that are known to be something else
     label_delim: str | None,    # what separates several species in a label
 ) -> tuple:                     # labels, and a note
     "The labels of a table: a column, or a column per species."
     column = _choose_column(df, label)
-    one_hot = _one_hot_labels(df, path) if column == "label" and column not in df else None
-    if one_hot: return [_join_species(v) for v in one_hot], "each column of 0 and 1 is read as a species"
+    one_hot = _one_hot_labels(df, skip) if column == "label" and column not in df else None
+    if one_hot:
+        shown = ", ".join([*map(str, one_hot)][:8]) + ", …" * (len(one_hot) > 8)
+        labels = [_join_species([c for c, f in zip(one_hot, row, strict=True) if f])
+                  for row in zip(*one_hot.values(), strict=True)]
+        return labels, f"the columns of 0 and 1 are read as species: {shown}; remove any that is none"
     column = _require_column(column, df)
-    cells, known = df[column].tolist(), {}
+    (cells, joined), known = _label_cells(df, column), {}
     for v in cells:
         if isinstance(v, str) and v not in known: known[v] = _join_species(v, label_delim)
     found = [known[v] if isinstance(v, str) else _join_species(v, label_delim) for v in cells]
-    return found, f"the column {column} is read as the label" if column != label else ""
+    return found, joined or (f"the column {column} is read as the label" if column != label else "")
 
+# %% ../../nbs/data/tables.ipynb #e7bd4708
 def _joined_labels(
     paths: list,        # one per row
     labels: list,       # species of that row
@@ -107,16 +166,18 @@ def from_df(
     "Make the photo table from a DataFrame (fastai: `ImageDataLoaders.from_df`)."
     several = isinstance(group, (list, tuple)) and len(group) > 0
     groups = list(group) if several else [] if group is None else [group]
-    where = _require_column(path, df)
+    df, where = _decode_cells(df), _require_column(path, df)
     groups = [_require_column(c, df) for c in groups]
-    labels, note = _labels_of(df, label, where, label_delim)
     if df.empty: raise JobError("The table has no rows; give one row per photo.")
-    listed, split = _find_listed(df[where].tolist(), root, search), _given_split(df)
+    labels, note = _labels_of(df, label, [where, *groups], label_delim)
+    listed = _find_listed(_path_cells(df, where), root, search)
     if label_delim: labels = _joined_labels(listed.paths, labels)
-    columns = _kept_columns(df, root) | dict(path=listed.paths, label=labels)
+    kept, foreign = _kept_columns(df, root)
+    split = _given_split(df, [where, *groups, _choose_column(df, label), *(kept.keys() & {"set"})])
+    columns = kept | dict(path=listed.paths, label=labels)
     if split.names: columns["split"] = split.names
     if groups: columns["group"] = _join_groups(df[groups]).tolist()
-    notes = [n for n in (note, split.note, *_path_notes(listed.elsewhere)) if n]
+    notes = [n for n in (note, foreign, split.note, *_path_notes(listed.elsewhere)) if n]
     del df, listed, labels  # their memory is needed below
     return _set_attrs(_make_table(pd.DataFrame(columns, dtype=object)), notes=notes, unknown_split=split.refused)
 
