@@ -81,20 +81,21 @@ def _agreement(
 # %% ../../nbs/data/listed_files.ipynb #4d3c154d
 def _below(
     path: str,      # of a file
-    root: str,      # folder
-) -> str:           # relative to the folder, if it is below it
+    *roots          # folders
+) -> str:           # relative to the folder that it is below
     "A path without the folder that a search began in."
-    return path.removeprefix(f"{Path(root).as_posix()}/")
+    for root in roots: path = path.removeprefix(f"{Path(root).as_posix()}/")
+    return path
 
 def _named_alike(
     text: str,      # a path as the table has it
     index: dict,    # from `_file_index`
-    root: str = "", # folder that was searched
+    *roots          # folders that were searched
 ) -> str | None:    # a path, if one file fits best
     "The file below a folder that a path means."
     found = index.get(_folded(text.replace("\\", "/").rstrip("/").rpartition("/")[2]), [])
-    fits = {f: a for f in found if (a := _agreement(text, _below(f, root)))}
-    best = max(fits.values(), default=None)
+    fits = {f: a for f in found if (a := _agreement(text, _below(f, *roots)))}
+    best = max(fits.values(), default=())
     alike = [f for f, a in fits.items() if a == best]
     return alike[0] if len(alike) == 1 and (len(found) == 1 or any(best)) else None
 
