@@ -618,3 +618,11 @@ def test_a_name_takes_no_photo_of_another_entry(tmp_path):
     places = _place_photos(tmp_path / "coco.json", ["a/0.jpg", "/x/0.jpg", "0"], tmp_path)
     assert places["a/0.jpg"] == ((tmp_path / "a/0.jpg").as_posix(), "") and places["0"].path == (tmp_path / "0").as_posix()
     assert "not found as /x/0.jpg" in places["/x/0.jpg"].reason and "a/0.jpg has the same name in another folder" in places["/x/0.jpg"].reason
+
+
+@pytest.mark.parametrize("odd, status", [([.4, .5, 1.02, .4], "ok"), ([10, 20, 80, 90], "no box")])
+def test_one_box_that_is_no_fraction_leaves_the_others_alone(tmp_path, odd, status):
+    for i in range(3): upright_scene().save(tmp_path / f"{i}.jpg")
+    notes = [annotation(i) | dict(bbox=b, segmentation=[]) for i, b in enumerate(([.1, .1, .5, .5], [.2, .2, .4, .4], odd))]
+    images = [dict(id=i, file_name=f"{i}.jpg", width=200, height=300) for i in range(3)]
+    assert from_coco(write(tmp_path / "coco.json", notes, images=images)).status.tolist() == ["ok", "ok", status]
