@@ -12,7 +12,9 @@ from PIL import Image
 from fishlearn.data.annotations import _note_box, _note_outlines, _widen
 from fishlearn.data.box_files import _FOREIGN, BoxOptions, _check_coco, _id, _json_kind, _place_photos, _read_json
 from fishlearn.data.coco import from_coco
+from fishlearn.data.detections import from_detections
 from fishlearn.data.exports import _load_boxes
+from fishlearn.data.health import check_photos
 from fishlearn.data.photo_sizes import _read_size
 from fishlearn.data.photos import photo_table
 from fishlearn.data.reading import _EXIF_TURNS, read_photo
@@ -602,3 +604,39 @@ def test_the_split_of_the_images_is_used(tmp_path, fields, split, note):
     table = photo_table(write(tmp_path / "boxes.json", notes, images=images))
     assert table.split.tolist() == split and set(table.status) == {"ok"}
     assert note in " ".join([*table.attrs.get("notes", []), table.attrs.get("unknown_split", "")])
+
+
+# --- names that differ from those on the disk
+
+@pytest.mark.parametrize("name, file", [
+    ("a/do\u0308bel.jpg", "a/d\u00f6bel.jpg"), ("a/D\u00d6BEL.JPG", "a/d\u00f6bel.jpg"), ("a/d\u00f6bel", "a/d\u00f6bel.jpg"), ("d\u00f6bel.jpg", "a/d\u00f6bel.jpg"), ("d\u00f6bel", "a/d\u00f6bel.jpg"),
+    ("A/d\u00f6bel.jpg ", "a/d\u00f6bel.jpg"), ("b/d\u00f6bel.jpg", None), ("/data/b/d\u00f6bel.jpg", None), ("/data/a/d\u00f6bel.jpg", "a/d\u00f6bel.jpg"), ("a/x/d\u00f6bel.jpg", None),
+    ("/data/upload/4/d\u00f6bel.jpg", "a/d\u00f6bel.jpg")])
+def test_names_in_another_spelling(tmp_path, name, file):
+    (tmp_path / "a").mkdir()
+    upright_scene().save(tmp_path / "a/d\u00f6bel.jpg")
+    upright_scene().save(tmp_path / "other.jpg")
+    images = [dict(id=i, file_name=n, width=200, height=300) for i, n in enumerate((name, "other.jpg"))]
+    write(tmp_path / "coco.json", [annotation(0), annotation(1)], images=images)
+    table = check_photos(from_coco(tmp_path / "coco.json"))
+    assert table.status.tolist() == ["ok" if file else "missing", "ok"]
+    if file: assert table.path[0].startswith((tmp_path / file).as_posix() + "#")
+    detected = [dict(file=n, detections=[dict(category="1", conf=.9, bbox=[.1, .1, .5, .5])]) for n in (name, "other.jpg")]
+    (tmp_path / "md.json").write_text(json.dumps(dict(images=detected, detection_categories={"1": "animal"})))
+    assert check_photos(from_detections(tmp_path / "md.json", label=r"(\w)\w*(?:\.jpg)?$")).status.tolist() == table.status.tolist()
+
+
+def test_a_name_takes_no_photo_of_another_entry(tmp_path):
+    (tmp_path / "a").mkdir()
+    upright_scene().save(tmp_path / "a/0.jpg")
+    places = _place_photos(tmp_path / "coco.json", ["a/0.jpg", "/x/0.jpg", "0"], tmp_path)
+    assert places["a/0.jpg"] == ((tmp_path / "a/0.jpg").as_posix(), "") and places["0"].path == (tmp_path / "0").as_posix()
+    assert "not found as /x/0.jpg" in places["/x/0.jpg"].reason and "a/0.jpg has the same name in another folder" in places["/x/0.jpg"].reason
+
+
+@pytest.mark.parametrize("odd, status", [([.4, .5, 1.02, .4], "ok"), ([10, 20, 80, 90], "no box")])
+def test_one_box_that_is_no_fraction_leaves_the_others_alone(tmp_path, odd, status):
+    for i in range(3): upright_scene().save(tmp_path / f"{i}.jpg")
+    notes = [annotation(i) | dict(bbox=b, segmentation=[]) for i, b in enumerate(([.1, .1, .5, .5], [.2, .2, .4, .4], odd))]
+    images = [dict(id=i, file_name=f"{i}.jpg", width=200, height=300) for i in range(3)]
+    assert from_coco(write(tmp_path / "coco.json", notes, images=images)).status.tolist() == ["ok", "ok", status]

@@ -183,3 +183,12 @@ def test_odd_values_anywhere(tmp_path, odd):
 @pytest.mark.parametrize("images, why", [([], "names no photos"), ([7], "its images are not all objects")])
 def test_what_is_no_detectors_file_is_refused(tmp_path, images, why):
     with pytest.raises((ArgumentError, JobError), match=why): from_detections(write(tmp_path / "md.json", images))
+
+
+def test_detections_as_plain_lists_are_named(tmp_path, capsys):
+    "As very old detectors write them, in an order that is not known."
+    old = [.1, .1, .5, .5, .9, 1]
+    entries = [dict(file="cod/a.jpg", detections=[old, old]), dict(file="cod/b.jpg", detections=[found(), old])]
+    table = from_detections(write(tmp_path / "md.json", entries))
+    assert "3 detections without bbox, conf and category" in capsys.readouterr().out
+    assert "detections without bbox, conf and category" in table.reason.tolist()

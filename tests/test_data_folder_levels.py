@@ -55,3 +55,57 @@ def test_species_are_kept(tmp_path, places, labels):
 def test_photos_in_images_alone_have_no_species(tmp_path):
     make(tmp_path, "images")
     assert from_folder(tmp_path).status.tolist() == ["unlabelled"]
+
+
+@pytest.mark.parametrize("places", [
+    ("Puma/DCIM/100GOPRO", "Guan/DCIM/101GOPRO"), ("Puma/DCIM/100CANON", "Guan/DCIM/100GOPRO"), ("Puma/100EK113", "Guan/100_BTCF"), ("Puma/100ND750", "Guan"),
+    ("Puma", "Guan/New folder"), ("Puma", "Guan/New folder (2)"), ("Puma/photos (2)", "Guan/images - Copy"), ("Puma/Photos from 2019", "Guan/Photos from 2020"),
+    ("Puma/train", "Guan/train"), ("Puma/train", "Guan/train", "Puma/valid", "Guan/valid"), ("a/Puma/images", "a/Guan/images"),
+    ("train/Puma/images", "train/Guan/images", "val/Puma/images"), ("Puma/dataset/1", "Guan")])
+def test_species_above(tmp_path, places):
+    make(tmp_path, *places)
+    assert set(from_folder(tmp_path).label) == {"Puma", "Guan"}
+
+
+@pytest.mark.parametrize("places, labels", [
+    (("Puma/photos/2019 Lake", "Guan/photos/2020 River"), {"Puma", "Guan"}), (("Puma/left", "Guan/right"), {"Puma", "Guan"}),
+    (("Puma/selected", "Puma/rejected", "Guan/selected"), {"Puma", "Guan"}), (("all/Puma/x/left", "all/Guan/x/right"), {"Puma", "Guan"}),
+    (("Puma", "Guan/Lago Azul"), {"Puma", "Guan"}), (("train/Puma/left", "train/Guan/right", "val/Puma/left"), {"Puma", "Guan"}),
+    (("x/Puma", "x/Puma/juvenile"), {"Puma"})])
+def test_doubts_at_any_level(tmp_path, places, labels):
+    "The pattern in the note finds the folders above those that count as species."
+    make(tmp_path, *places)
+    pattern = re.search("--label-re '(.+)'", " ".join(from_folder(tmp_path).attrs["notes"]))[1]
+    assert set(from_name_re(tmp_path, pattern).label) == labels
+
+
+@pytest.mark.parametrize("foreign", ["previews", "2019", "images", "site 4", "DCIM/100CANON", "2019/images", "train"])
+@pytest.mark.parametrize("below", ["images", "site 1", "100CANON"])
+def test_a_folder_beside_the_species_changes_no_species(tmp_path, foreign, below):
+    make(tmp_path, f"Puma/{below}", f"Guan/{below}", foreign)
+    table = from_folder(tmp_path)
+    assert sorted(table.label.dropna()) == ["Guan", "Puma"]
+    assert table.status.value_counts().to_dict() == {"ok": 2, "unlabelled": 1}
+
+
+@pytest.mark.parametrize("places", [("data/images",), ("images/train", "images/val"), ("dataset/train", "dataset/valid"), ("train",), ("data (2)/photos",),
+                                    ("animals/images", "animals/Puma", "animals/Guan")])
+def test_contents_are_no_species(tmp_path, places):
+    make(tmp_path, *places)
+    assert not {"images", "train", "dataset", "data", "animals"} & set(from_folder(tmp_path).label)
+
+
+@pytest.mark.parametrize("train, valid, test", [
+    ("train_images", "valid_images", "test_images"), ("train2017", "val2017", "test2017"), ("01_train", "02_valid", "03_test"), ("train", "valid", "test1"),
+    ("Training images", "Validation images", "Test images"), ("images_train", "images_val", "images_test"), ("obj_train_data", "obj_valid_data", "obj_test_data"),
+    ("1. train", "2. val", "3. test"), ("trainval", "val", "test")])
+def test_names_of_splits(tmp_path, train, valid, test):
+    make(tmp_path, *(f"{s}/{species}" for s in (train, valid, test) for species in ("Puma", "Guan")))
+    table = from_folder(tmp_path)
+    assert set(table.label) == {"Puma", "Guan"} and "notes" not in table.attrs
+    assert all({train: "train", valid: "valid", test: "test"}[p.split("/")[-3]] == s for p, s in zip(table.path, table.split))
+
+
+def test_numbers_beside_words_are_kept(tmp_path):
+    make(tmp_path, "Puma", "Guan", "4", "site 1")
+    assert set(from_folder(tmp_path).label) == {"Puma", "Guan", "4", "site 1"}

@@ -1,6 +1,7 @@
 "Only photo formats are opened, whatever a file is called, and other files are named."
 import struct
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -87,3 +88,19 @@ def test_the_sensor_data_of_a_raw_photo_are_named_as_such(tmp_path):
     "A DNG without a thumbnail, whose colour filter Pillow doesn't know."
     tags = {254: (0,), 256: (16,), 257: (4,), 258: (14,), 259: (1,), 262: (32803,), 273: (8,), 279: (112,), 50706: (1, 4, 0, 0)}
     assert reason(_tiff_file(b"II*\0\0\0\0\0" + bytes(112), tags), tmp_path).startswith("is a raw photo of a camera")
+
+
+@pytest.mark.parametrize("unit", [b"<!-- x -->\n", b"<!--x-->", b"<?xml a?>\n", b"<!DOCTYPE svg>", b"<!-- x ", b"\n", b"\0\0", b"<?xml "])
+@pytest.mark.parametrize("end", [b"", b"<p>404</p>", b"\x80\x81"])
+def test_repetitions_take_no_time(unit, end):
+    began = time.time()
+    head = (unit * 1024)[:1000] + end
+    _photo_format(head), _other_format(head)
+    assert time.time() - began < .2
+
+
+@pytest.mark.parametrize("head, kind", [
+    (b"<!-- x -->\n" * 90 + b"<html>", "a web page, not a photo"), (b"<!-- x -->\n" * 90 + b"<p>404</p>", "a text file, not a photo"),
+    (b"<?xml version='1.0'?>\n<!-- a --> <!-- b -->\n<!DOCTYPE svg>\n<svg>", "an SVG drawing, not a photo"),
+    (b"<?xml version='1.0'?>\n<!-- <svg> --><html>", "a web page, not a photo")])
+def test_comments_before_the_first_tag(head, kind): assert _other_format(head) == kind

@@ -107,3 +107,53 @@ def test_names_that_look_the_same_are_one_species():
     assert set(from_df(pd.DataFrame(dict(path=[f"{i}.jpg" for i in range(len(names))], label=names))).label) == {"Salmo trutta"}
     assert "These names may mean the same species: Salmo trutta, salmo_trutta." in photos_summary(
         from_df(pd.DataFrame(dict(path=["a", "b"], label=["Salmo trutta", "salmo_trutta"]))))
+
+
+@pytest.fixture
+def sites(tmp_path):
+    "Two photos in `siteB`, one with a camera name, and one in no folder."
+    (tmp_path / "siteB").mkdir()
+    for i, name in enumerate(("siteB/IMG_0000.jpg", "siteB/a b.jpg", "IMG_0009.jpg")): Image.new("L", (9, 9), i).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path, file", [
+    ("siteA/IMG_0000.jpg", ""), ("C:\\me\\siteA\\IMG_0000.jpg", ""), ("2019/siteB/x/IMG_0000.jpg", ""), ("images/siteA/IMG_0000", ""),
+    ("IMG_0000.jpg", "siteB/IMG_0000.jpg"), ("IMG_0000", "siteB/IMG_0000.jpg"), ("/old/disk/photos/siteB/IMG_0000.jpg", "siteB/IMG_0000.jpg"),
+    ("C:\\me\\siteB\\IMG_0000.jpg", "siteB/IMG_0000.jpg"), ("photos/siteB/IMG_0000.jpg", "siteB/IMG_0000.jpg"), ("siteB/images/img_0000", "siteB/IMG_0000.jpg"),
+    ("siteB/IMG_0000.jpg ", "siteB/IMG_0000.jpg"), ("siteB/IMG_0000.jpg\t", "siteB/IMG_0000.jpg"), ("siteB\\IMG_0000.jpg\xa0", "siteB/IMG_0000.jpg"),
+    ("\u200bsiteB/IMG_0000.jpg\u200b", "siteB/IMG_0000.jpg"), ("IMG_0000.jpg ", "siteB/IMG_0000.jpg"), ("siteB/a%20b.jpg", "siteB/a b.jpg"),
+    ("a%20b.jpg", "siteB/a b.jpg"), ("siteB/IMG_0000.jpg?1545", "siteB/IMG_0000.jpg"), ("siteA/a%20b.jpg", ""), ("/old/disk/IMG_0009.jpg", "IMG_0009.jpg")])
+def test_another_folder_is_no_spelling(sites, path, file):
+    table = from_df(pd.DataFrame(dict(path=[path], label="cod")), root=sites, search=True)
+    assert (table.path[0] == (sites / file).as_posix()) == bool(file)
+    assert (check_photos(table).status[0] == "ok") == bool(file)
+    assert bool(table.attrs.get("notes")) == bool(file)
+
+
+def test_a_file_is_not_given_to_two_different_paths(sites):
+    "Photos of two sites that were copied into one folder, where the second replaced the first."
+    paths = ["siteC/IMG_0009.jpg", "siteD/IMG_0009.jpg", "siteA/IMG_0000.jpg", "siteB/IMG_0000.jpg", "siteB/IMG_0000.jpg"]
+    table = check_photos(listed(sites, *paths))
+    assert table.status.tolist() == ["missing"] * 3 + ["ok", "repeated"]
+    assert check_photos(listed(sites, "siteC/IMG_0009.jpg", "IMG_0009.jpg")).status.tolist() == ["missing", "ok"]
+    assert check_photos(listed(sites, "siteC/IMG_0009.jpg", "siteC\\IMG_0009.jpg")).status.tolist() == ["ok", "repeated"]
+
+
+@pytest.mark.parametrize("path", ["www.inaturalist.org/IMG_0000.jpg", "//cdn.x.org/IMG_0000.jpg", "static.inaturalist.org/photos/1/IMG_0009.jpg",
+                                  "HTTPS://x.org/IMG_0009.jpg", "data.s3.amazonaws.com/IMG_0009.jpg", "WWW.x.de/a/IMG_0009.jpg"])
+def test_addresses_without_a_protocol(sites, path):
+    assert listed(sites, path).reason.tolist() == ["is an address: download the photo first"]
+
+
+@pytest.mark.parametrize("folder", ["www.inaturalist.org", "data.com", "001.Albatross", "St. Louis"])
+def test_folders_named_like_addresses(sites, folder):
+    (sites / folder).mkdir()
+    Image.new("L", (9, 9)).save(sites / folder / "0.jpg")
+    assert check_photos(listed(sites, f"{folder}/0.jpg")).status.tolist() == ["ok"]
+
+
+def test_a_broken_link_is_called_one(sites):
+    try: (sites / "broken.jpg").symlink_to(sites / "gone" / "0.jpg")
+    except OSError: pytest.skip("this system allows no links")
+    assert check_photos(listed(sites, "broken.jpg")).reason[0] == f"file not found: is a link to {sites / 'gone' / '0.jpg'}, which is not there"

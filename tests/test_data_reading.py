@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from fishlearn.data.inspect import inspect_photo
 from fishlearn.data.reading import read_photo
 from fishlearn.errors import JobError
 from fishlearn.samples.drawing import draw_photo
@@ -52,3 +53,17 @@ def test_a_changed_file_is_read_again(fish):
     first = read_photo("a.png#xywh=0,0,20,20")
     ImageOps.invert(fish).resize((50, 30)).save("a.png")
     assert read_photo("a.png#xywh=0,0,20,20").getpixel((0, 0)) != first.getpixel((0, 0))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-12], lambda data: data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]])
+def test_damaged_pngs_are_refused_everywhere(damage):
+    "With and without a box, for training and prediction, at any size, and for the same reason as by `check`."
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save("a.png")
+    data = open("a.png", "rb").read()
+    with open("a.png", "wb") as f: f.write(damage(data))
+    facts = inspect_photo("a.png").facts
+    assert facts.status == "unreadable"
+    for photo, size in (("a.png", 0), ("a.png", 16), ("a.png#xywh=0,0,20,20", 0), (damage(data), 0)):
+        with pytest.raises(JobError) as e: read_photo(photo, size)
+        assert str(e.value) == facts.reason

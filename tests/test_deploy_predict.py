@@ -5,6 +5,7 @@ import pytest
 
 from fishlearn.data.preprocessing import Preprocessing
 from fishlearn.deploy.predict import _in_threads, _list_photos, _predict_photos
+from fishlearn.errors import JobError
 from fishlearn.models.backbones import DEFAULT_ARCH, create_net
 from fishlearn.models.engines import onnx_engine, write_graph
 from fishlearn.samples.fish import sample_fish
@@ -53,3 +54,10 @@ def test_every_row_has_an_answer_in_its_place(tmp_path):
     found = _predict_photos(engine, photos, Preprocessing(32))
     assert found.reasons == ["", "no path", "is an address: download the photo first", "", "file not found"]
     assert [p is None for p in found.probabilities] == [False, True, True, False, True]
+
+
+def test_an_empty_folder_among_others_has_its_row(tmp_path):
+    (tmp_path / "empty").mkdir()
+    photos = _list_photos([tmp_path / "empty", "a.jpg"])
+    assert photos == [(tmp_path / "empty").as_posix(), "a.jpg"] and photos[0].reason.startswith("There are no photos in")
+    with pytest.raises(JobError, match="There are no photos in"): _list_photos([tmp_path / "empty"])

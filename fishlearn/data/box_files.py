@@ -15,10 +15,10 @@ import stat
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from .annotations import _number
 from .find import find_photos
+from .listed_files import _below, _folded, _folders_of, _named_alike, _readings
 from ..errors import ArgumentError, JobError
 from ..messages import logger
 
@@ -83,7 +83,7 @@ _OTHERS = (  # keys of a file, or of the first item of a list; what it is, and w
 def _other_export(
     data,           # contents of a JSON file
 ) -> str:           # what it is and what to do, empty if it is not known
-    "Recognize the files of other tools."
+    "Recognise the files of other tools."
     items = list(data.values()) if isinstance(data, dict) else data if isinstance(data, list) else []
     keys = [set(v) for v in (data, *items[:1]) if isinstance(v, dict)]
     return next((text for marks, text in _OTHERS if any(marks <= k for k in keys)), "")
@@ -131,18 +131,10 @@ def _image_folder(
 # %% ../../nbs/data/box_files.ipynb #50f5246e
 _FOREIGN = re.compile(r"([a-zA-Z]:)?[\\/]|(.*[\\/])?\.\.[\\/]|\w+://|.*\?|.*%[0-9A-Fa-f]{2}", re.DOTALL)
 
-def _readings(
-    name: str,          # of a photo in a file of boxes
-) -> list:              # of paths
-    "What the name of a photo may mean."
-    plain = name.partition("?d=")[2] or name.partition("?")[0]
-    ways = (name, name.replace("\\", "/"), plain.replace("\\", "/"), unquote(plain).replace("\\", "/"))
-    return list(dict.fromkeys(w for w in ways if w))
-
 # %% ../../nbs/data/box_files.ipynb #a19b086b
 def _photos_by_name(
-    tops: set,          # folders to search
-) -> dict:              # file name → list of paths
+    tops,               # folders to search
+) -> dict:              # folded name, with and without its ending → list of paths
     "All photos of some folders by file name; the folders may lie within each other."
     found: dict = {}
     for top in sorted(tops):
@@ -150,7 +142,8 @@ def _photos_by_name(
         except JobError: continue
         for p in photos: found.setdefault(os.path.abspath(p), p)
     named = defaultdict(list)
-    for p in found.values(): named[p.name].append(p.as_posix())
+    for p in found.values():
+        for name in {_folded(p.name), _folded(p.stem)}: named[name].append(p.as_posix())
     return named
 
 # %% ../../nbs/data/box_files.ipynb #f6946e4b
@@ -159,23 +152,39 @@ class _Place(NamedTuple):
     path: str           # of its file
     reason: str         # why it is not found, empty if it is, or if that shows later
 
-def _find_foreign(
+def _by_name(
+    name: str,          # of a photo, that leads nowhere
+    index: dict,        # from `_photos_by_name`
+    tops: list,         # folders that were searched
+) -> _Place:
+    "Find a photo by its file name."
+    ways = [w.rpartition("/")[2] if re.search(r"://|(^|/)uploads?/", w) else w for w in _readings(name)[::-1]]
+    for file in filter(None, (_named_alike(w, index, *tops) for w in ways)):
+        deep = len(_folders_of(_below(file, *tops))) >= len(_folders_of(name))
+        if deep or _FOREIGN.match(name): return _Place(file, "")
+    alike = next(filter(None, (index.get(_folded(w.rpartition("/")[2])) for w in ways)), [])
+    if len(alike) > 1: return _Place(name, f"{name} may be any of several photos {Path(alike[0]).name}")
+    other = f"; {alike[0]} has the same name in another folder" if alike else ""
+    below = " or ".join(map(str, tops))
+    return _Place(name, f"not found as {name}, nor by its file name below {below}{other}")
+
+# %% ../../nbs/data/box_files.ipynb #eb00d70e
+def _find_by_name(
     names: list,        # names of photos, each of which leads nowhere
-    tops: set,          # folders to search
+    taken: set,         # files of the other entries
+    tops: list,         # folders to search
     file,               # file of boxes, for the message
 ) -> dict:              # name → `_Place`
-    "Find photos by their file names alone."
-    found, places, below = _photos_by_name(tops), {}, " or ".join(sorted(map(str, tops)))
-    bases = {n: [w.rpartition("/")[2] for w in _readings(n)[::-1]] for n in names}
-    last = {n: next((b for b in tried if b in found), None) for n, tried in bases.items()}
-    wanted = Counter(last.values())
-    for name, base in last.items():
-        if base is None: places[name] = _Place(name, f"not found as {name}, nor by its file name below {below}")
-        elif wanted[base] == len(found[base]) == 1: places[name] = _Place(found[base][0], "")
-        else: places[name] = _Place(name, f"{name} may be any of several photos {base}")
-    if n := sum(not p.reason for p in places.values()):
-        logger.info(f"{n} photos of {Path(file).name} are found by their file names below {below}, "
-                    f"since their paths lead nowhere, such as {min(names)}")
+    "Find photos by their file names, each for one entry only."
+    index = _photos_by_name(tops)
+    places = {name: _by_name(name, index, tops) for name in names}
+    wanted = Counter([*taken, *(p.path for p in places.values() if not p.reason)])
+    for name, (path, reason) in places.items():
+        if not reason and wanted[path] > 1:
+            places[name] = _Place(name, f"{name} may be any of several photos {Path(path).name}")
+    if found := [name for name, p in places.items() if not p.reason]:
+        logger.info(f"{len(found)} photos of {Path(file).name} are found by their file names below "
+                    f"{' or '.join(map(str, tops))}, since their paths lead nowhere, such as {min(found)}")
     return places
 
 # %% ../../nbs/data/box_files.ipynb #9b2a9ff1
@@ -188,10 +197,12 @@ def _place_photos(
     places, lost, home = {}, [], Path(file).parent
     for name in dict.fromkeys(names):
         hit = next((p for w in _readings(name) if os.path.isfile(p := os.path.join(root, w))), None)
-        if hit is None and _FOREIGN.match(name): lost.append(name)
-        else: places[name] = _Place(Path(hit or os.path.join(root, name.replace("\\", "/"))).as_posix(), "")
-    tops = {root, home.parent if home.name.lower() in ("annotations", "labels") else home}
-    return places | (_find_foreign(lost, tops, file) if lost else {})
+        if hit is None: lost.append(name)
+        places[name] = _Place(Path(hit or os.path.join(root, name.replace("\\", "/"))).as_posix(), "")
+    if not lost: return places
+    tops = sorted({root, home.parent if home.name.lower() in ("annotations", "labels") else home})
+    found = _find_by_name(lost, {p.path for n, p in places.items() if n not in lost}, tops, file)
+    return places | {n: p for n, p in found.items() if not p.reason or _FOREIGN.match(n)}
 
 # %% ../../nbs/data/box_files.ipynb #41e1e4ab
 def _shown_name(

@@ -134,7 +134,8 @@ def _photo_frames(
     sizes = _read_sizes([f for f, s in zip(files, shots, strict=True) if s.boxes])
     photos = [sizes.get(f) for f in files]
     frames = _find_frames([s.given for s in shots], photos, [s.boxes for s in shots], name)
-    if 0 < max((max(b) for s in shots for b in s.boxes), default=0) <= 1.001:
+    largest = [max(b) for s in shots for b in s.boxes]
+    if 2 * sum(0 < side <= 1.001 for side in largest) > len(largest):
         logger.info(f"the boxes of {name} are fractions of their photos; they are multiplied by the size")
         frames = [f and f._replace(given=(1, 1)) for f in frames]
     return list(zip(frames, photos, strict=True))

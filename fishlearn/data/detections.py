@@ -126,6 +126,9 @@ def _entry_rows(
         if confidence is None or confidence < min_confidence: left[f"below a confidence of {min_confidence:g}"] += 1
         elif name in _NO_ANIMALS: left[f"of the category {name}"] += 1
         else: animals.append(d)
+    if odd := sum(not isinstance(d, dict) for d in entry["detections"]):
+        left["without bbox, conf and category"] += odd
+        if not animals: return [row | dict(status="damaged", reason="detections without bbox, conf and category")]
     if not animals: return [row | dict(status="empty", reason="no animal found")]
     return [_detection_row(file, d, size, options) for d in animals] if size else [row]
 

@@ -1,4 +1,4 @@
-"""Read a CSV file whatever wrote it: separator, encoding and quotes are recognized, and no cell is dropped.
+"""Read a CSV file whatever wrote it: separator, encoding and quotes are recognised, and no cell is dropped.
 
 Docs: https://fishlearn.github.io/fishlearn/data/dialects.html.md"""
 

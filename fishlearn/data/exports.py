@@ -76,8 +76,10 @@ def _box_files(
 
 # %% ../../nbs/data/exports.ipynb #5dd46634
 _FORMATS = (  # what lies in the folder, all of it; what the folder is
-    (("data.yaml", "labels"), "a YOLO export"), (("data.yaml", "*/labels"), "a YOLO export"),
-    (("annotations.xml",), "a CVAT export"), (("Annotations/*.xml", "JPEGImages"), "a Pascal VOC export"))
+    (("*.y*ml", "labels"), "a YOLO export"), (("*.y*ml", "*/labels"), "a YOLO export"),
+    (("images", "labels/**/*.txt"), "a YOLO export"), (("obj_*_data",), "a CVAT export in the format of YOLO"),
+    (("annotations.xml",), "a CVAT export"), (("Annotations/*.xml", "JPEGImages"), "a Pascal VOC export"),
+    (("*/Annotations/*.xml", "*/JPEGImages"), "a Pascal VOC export"))
 
 def _refuse_other_exports(
     source,             # path

@@ -72,12 +72,6 @@ def _text_path(
     "A path in which bytes that are not UTF-8 are written as codes."
     return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
-def _is_address(
-    text: str,      # path, as a table has it
-) -> bool:
-    "Whether a path is an address on the internet."
-    return "://" in text[:9] and not text.lower().startswith("file://")
-
 def _disk_path(
     text: str,      # path, perhaps from `_text_path`
 ) -> str:           # as the system needs it
@@ -87,3 +81,13 @@ def _disk_path(
     plain = _disk_path(folder) + mark
     real = re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xdc00 + int(m[1], 16)), name)
     return plain + (name if os.path.exists(plain + name) else real)
+
+# %% ../../nbs/data/file_types.ipynb #14b8b7da
+_HOST = re.compile(r"(//|www\.)[\w-]+\.[\w.-]+/|(?:[\w-]+\.)+(?:com|org|net|edu|gov|info|io)/", re.IGNORECASE)
+
+def _is_address(
+    text: str,      # path, as a table has it
+) -> bool:
+    "Whether a path is an address on the internet, and not a file."
+    if "://" in text[:9]: return not text.lower().startswith("file://")
+    return _HOST.match(text) is not None and not os.path.exists(text.partition("#xywh=")[0])

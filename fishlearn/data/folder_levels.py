@@ -1,4 +1,4 @@
-"""Recognize folders below the species, such as sites, dates and `images`, and name what may be meant instead.
+"""Recognise folders below the species, such as sites, dates and `images`, and name what may be meant instead.
 
 Docs: https://fishlearn.github.io/fishlearn/data/folder_levels.html.md"""
 
@@ -8,31 +8,56 @@ Docs: https://fishlearn.github.io/fishlearn/data/folder_levels.html.md"""
 __all__ = []
 
 # %% ../../nbs/data/folder_levels.ipynb #0578ed46
+import os
 import re
+from functools import lru_cache
 from typing import NamedTuple
+
+from .table import _SPLITS, _split_word
+
+# %% ../../nbs/data/folder_levels.ipynb #5a7a0ecc
+_PHOTOS = "images?|imgs?|photos?|pictures?|pics?|obj"
+_AROUND_SPLIT = re.compile(rf"^[\d_.]+|^(?:{_PHOTOS})_|_?(?:{_PHOTOS})$|[\d_.]+$")
+
+@lru_cache(maxsize=100_000)
+def _split_of(
+    name: str,          # of a folder
+) -> str | None:        # `train`, `valid`, `test` or None
+    "The split that a folder is named after."
+    word = _split_word(name) or ""
+    word = _split_word(_AROUND_SPLIT.sub("", word)) or ""
+    return "train" if re.fullmatch("train_?val(id)?", word) else _SPLITS.get(word)
 
 # %% ../../nbs/data/folder_levels.ipynb #f7716b36
 _CONTENTS = frozenset((
     "image images img imgs photo photos picture pictures pic pics foto fotos bild bilder jpg jpgs jpeg jpegs "
-    "jpegimages png pngs tif tiff raw original originals file files frame frames crop crops data dcim all "
+    "jpegimages png pngs tif tiff raw original originals file files frame frames crop crops data dataset dcim all "
     "thumb thumbs thumbnail thumbnails preview previews").split())
+_COPY = re.compile(r"\s*(?:\(\d+\)|-? copy)$", re.IGNORECASE)
 _PLACE = re.compile(
     r"(?:site|station|cam|camera|transect|plot|quadrat|loc|location|place|trap|day|night|date|year|month|week|trip|"
     r"dive|haul|tow|batch|session|seq|sequence|burst|deployment|visit|survey|set|part|folder|sample|individual|"
     r"ind|indiv|specimen|animal|id|no|nr|video|clip|card|roll|series)s?"
     r"[\s_.-]*(?:\d[\w.-]*|(?<=[\s_.-])(?:[a-z]|[ivx]+))|[\W\d_]+|"
-    r"\d+(?:canon|nikon|msdcf|apple|media|_pana|olymp|ricoh|recnx|eos\w*)|"
+    r"(?-i:[1-9]\d\d(?:[A-Z\d_]{5}|[a-z\d_]{5}))|(?:new|untitled) folder[\s\d]*|(?:photos|fotos|bilder) \w+ \d{4}|"
     r"\d{0,2}[\s_.-]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s_.-]*\d{2,4}", re.IGNORECASE)
 
+@lru_cache(maxsize=100_000)
+def _is_contents(
+    name: str,      # of a folder
+) -> bool:
+    "Whether a folder is named after its contents or a split; it may be one of several copies."
+    name = _COPY.sub("", name)
+    return name.casefold() in _CONTENTS or _split_of(name) is not None
+
+@lru_cache(maxsize=100_000)
 def _is_no_species(
     name: str,      # of a folder
 ) -> bool:
     "Whether a folder is named after its contents, a place or a time."
-    return name.casefold() in _CONTENTS or _PLACE.fullmatch(name) is not None
+    return _is_contents(name) or _PLACE.fullmatch(_COPY.sub("", name)) is not None
 
 # %% ../../nbs/data/folder_levels.ipynb #f679524d
-_OUTER = "use --label-re '^([^/]+)/'"
-
 def _shown(
     names,              # of folders
 ) -> str:
@@ -42,44 +67,68 @@ def _shown(
 
 def _doubts(
     folders: list,      # tuples of folder names that end with the species
+    skipped: int = 0,   # folders before these, such as that of a split
 ) -> list:              # sentences
     "What else the folders may mean."
-    pairs = {(p[-2], p[-1]) for p in folders if len(p) > 1 and p[-2] != p[-1]}
-    outer, inner = {a for a, _ in pairs}, {b for _, b in pairs}
-    direct = outer & {p[-1] for p in folders if p}
+    named = {p for p in folders if p}
+    direct = named & {p[:i] for p in named for i in range(1, len(p))}
+    depth = min(len(os.path.commonprefix(list(named))), min(map(len, named), default=1) - 1)
+    outer = f"use --label-re '^{'[^/]+/' * (skipped + depth)}([^/]+)/'"
     if direct:
-        below = [b for a, b in pairs if a in direct]
-        return [f"the folders {_shown(below)} lie in folders that have photos of their own ({_shown(direct)}) and "
-                f"count as species; if they belong to the species above them, {_OUTER}"]
-    if len(outer) < 2: return []
-    return [f"the species are the innermost folders ({_shown(inner)}), not those above them ({_shown(outer)}); "
-            f"for these, {_OUTER}"]
+        below = [p[-1] for p in named if any(p[:i] in direct for i in range(1, len(p)))]
+        return [f"the folders {_shown(below)} lie in folders that have photos of their own "
+                f"({_shown(p[-1] for p in direct)}) and count as species; if they belong to these, {outer}"]
+    deeper = {p for p in named if len(p) > depth + 1 and p[depth] != p[-1]}
+    if not deeper or len({p[depth] for p in named}) < 2: return []
+    return [f"the species are the innermost folders ({_shown(p[-1] for p in deeper)}), not those above them "
+            f"({_shown(p[depth] for p in deeper)}); for these, {outer}"]
 
-# %% ../../nbs/data/folder_levels.ipynb #cd1742c9
+# %% ../../nbs/data/folder_levels.ipynb #c757d1d3
 class _Levels(NamedTuple):
     "Folders that end with the species."
     folders: list       # tuples of folder names, one per photo
     notes: list         # sentences
 
-def _without_places(
+def _without(
     parts: tuple,       # names of folders
+    is_other,           # function of a name: is it no species?
+    least: int = 0,     # folders to keep
 ) -> tuple:
     "The folders without those behind the species."
-    while len(parts) > 1 and _is_no_species(parts[-1]): parts = parts[:-1]
+    while len(parts) > least and is_other(parts[-1]): parts = parts[:-1]
     return parts
+
+def _without_contents(
+    folders: list,      # tuples of folder names, one per photo
+) -> list:              # the same without `images` and the like; empty where that leaves a folder of other species
+    "Take off folders that are named after their contents."
+    short = [_without(p, _is_contents) for p in folders]
+    above = {s[:i] for s in (_without(p, _is_no_species, 1) for p in folders) for i in range(len(s))}
+    return [() if p != s and s in above else s for p, s in zip(folders, short, strict=True)]
+
+# %% ../../nbs/data/folder_levels.ipynb #cd1742c9
+def _without_places(
+    folders: list,      # tuples of folder names, one per photo
+) -> tuple:             # the same without places and times, and the names of such folders beside the species
+    "Take off folders that are named after contents, and after places or times if species remain."
+    bare = _without_contents(folders)
+    short = [_without(p, _is_no_species, 1) for p in bare]
+    beside = {s[-1] for s in short if s and _is_no_species(s[-1])}
+    pairs = list(zip(folders, short, strict=True))
+    above = {f for p, s in pairs if p == s for f in p[:-1]}
+    off = {s[-1] for p, s in pairs if s and p != s} - beside
+    if not off or len({s[-1] for s in short if s} - beside) < 2 or above & off: return bare, set()
+    return [() if s and s[-1] in beside else s for s in short], beside
 
 def _species_level(
     folders: list,      # tuples of folder names, one per photo
+    skipped: int = 0,   # folders before these, such as that of a split
 ) -> _Levels:
     "Take off folders below the species, and say so."
-    short = [_without_places(p) for p in folders]
-    pairs = [(p, s) for p, s in zip(folders, short, strict=True) if p != s]
-    above = {f for p, s in zip(folders, short, strict=True) if p == s for f in p[:-1]}
-    species = {p[-1] for p in short if p}
-    if not pairs or len(species) < 2 or any(map(_is_no_species, species)) or above & {s[-1] for _, s in pairs}:
-        lonely = [() if len(p) == 1 and p[0].casefold() in _CONTENTS else p for p in folders]
-        return _Levels(lonely, _doubts(lonely))
-    inner = [p[-1] for p, _ in pairs]
-    note = (f"the folders {_shown(inner)} are taken for parts of the species above them ({_shown(species)}); "
-            "if they are the species, use --label-re '([^/]+)/[^/]+$'")
-    return _Levels(short, [note, *_doubts(short)])
+    short, beside = _without_places(folders)
+    inner = [p[-1] for p, s in zip(folders, short, strict=True) if s and p != s]
+    pattern = "if they are the species, use --label-re '([^/]+)/[^/]+$'"
+    notes = [f"the folders {_shown(inner)} are taken for parts of the species above them "
+             f"({_shown(s[-1] for s in short if s)}); {pattern}"] if inner else []
+    if beside: notes.append(f"the folders {_shown(beside)} beside the species are taken for none; {pattern}")
+    return _Levels(short, [*notes, *_doubts(short, skipped)])

@@ -18,11 +18,12 @@ import pandas as pd
 
 from .file_types import _text_path
 from .find import _find_files, _require_photos
-from .folder_levels import _species_level
+from .folder_levels import _species_level, _split_of
 from .masks import find_masks
 from .names import _clean_text
 from .passed_over import _passed_over
-from .table import _SPLITS, _join_species, _make_table, _set_attrs, _split_word
+from .table import _join_species, _make_table, _set_attrs
+from .table_files import _TABLES
 from ..errors import ArgumentError, JobError
 
 # %% ../../nbs/data/folders.ipynb #a48d1927
@@ -41,7 +42,7 @@ def _photo_masks(
 
 def _folder_table(
     folder,                         # where the photos are
-    describe,                       # function of the list of photos → `label`, perhaps `split`, `set`: lists
+    describe,                       # function of the list of photos → `label`, perhaps `split`, `set`, `why`: lists
     why: str,                       # reason given to photos without a label
     recurse: bool = True,           # also in the folders below?
     label_delim: str | None = None, # what separates several species in a label
@@ -53,31 +54,50 @@ def _folder_table(
     photos = [p for p in found if p not in masks]
     if not photos: raise JobError(f"There are only masks in {folder}; give a folder that also has the photos.")
     columns = describe(photos)
+    if by_folder := "why" in columns: why = pd.Series(columns.pop("why"), dtype=object)
     notes, species = columns.pop("notes", []), columns.pop("species_of", {})
     labels = [_join_species(v, label_delim) for v in columns["label"]]
     paths = [_text_path(str(p)) for p in photos]
     mask = pd.Series(map(_photo_masks(masks).get, photos), dtype=object)
     rows = pd.DataFrame(columns | dict(path=paths, label=pd.Series(labels, dtype=object), mask=mask))
     table = _make_table(pd.concat([rows, _mask_rows(masks)], ignore_index=True) if masks else rows, why)
-    return _set_attrs(table, notes=notes, passed_over=_passed_over(files, folder, species))
+    table = _set_attrs(table, notes=notes, passed_over=_passed_over(files, folder, species))
+    return table if any(labels) or not by_folder else table.assign(reason=table.reason + _label_hint(table, folder))
+
+# %% ../../nbs/data/folders.ipynb #9fc0722a
+def _label_hint(
+    table: pd.DataFrame,    # photo table without labels
+    folder,                 # the folder
+) -> str:
+    "What to do if no photo lies in a species folder."
+    found = {f["ending"]: Path(folder, f["example"]) for f in table.attrs.get("passed_over", {}).get("files", [])}
+    stems = {Path(p).stem for p in table.path}
+    for ending in {".json", ".txt", ".xml"} & set(found):
+        if found[ending].stem in stems:
+            return f"; the {ending} files are annotations of one photo each, so export them as COCO and give that file"
+    lists = sorted((e for e in found if e in (".json", *_TABLES)), key=lambda e: (e == ".txt", e))
+    if lists: return f"; if {found[lists[0]].as_posix()} lists the species, give that file instead of the folder"
+    return "; make a folder for each species, or give a pattern for the species in the file names (--label-re)"
 
 # %% ../../nbs/data/folders.ipynb #07f4f26e
 def _split_folders(
     folders: list,      # tuples of folder names, one per photo
 ) -> list:              # `train`, `valid`, `test` or None, one per photo
     "Find the split that folders stand for; there must be one for training and another."
-    names = [next((_SPLITS[w] for w in map(_split_word, parts) if w in _SPLITS), None) for parts in folders]
+    names = [next(filter(None, map(_split_of, parts)), None) for parts in folders]
     return names if {"train"} < set(names) - {None} else [None] * len(names)
 
 def _species_folders(
     folders: list,      # tuples of folder names, one per photo
     splits: list,       # from `_split_folders`
 ) -> list:              # tuples without the folder of the split
-    "Keep the folders that may be species; a photo directly in the folder of a split has none."
-    def without_split(parts):
-        i = next(i for i, f in enumerate(parts) if _split_word(f) in _SPLITS)
-        return parts[:i] + parts[i + 1:] if i + 1 < len(parts) else ()
-    return [p if s is None else without_split(p) for p, s in zip(folders, splits, strict=True)]
+    "Keep the folders that may be species; one that holds splits is a species if there are several of them."
+    cuts = []
+    for parts, split in zip(folders, splits, strict=True):
+        i = next(i for i, f in enumerate(parts) if _split_of(f)) if split else len(parts)
+        cuts.append((parts[:i], parts[i + 1:], split))
+    several = not any(below for _, below, _ in cuts) and len({above[-1:] for above, _, _ in cuts}) > 1
+    return [above + below if below or several or not split else () for above, below, split in cuts]
 
 # %% ../../nbs/data/folders.ipynb #78f8a3d6
 def _unlabel_test(
@@ -110,10 +130,13 @@ def _describe_folders(
     "Read the folders above photos."
     folders = [tuple(map(_clean_text, p.relative_to(folder).parts[:-1])) for p in photos]
     splits = _split_folders(folders)
-    levels = _species_level(_species_folders(folders, splits))
+    skipped = all(splits) and all(_split_of(p[0]) for p in folders)
+    levels = _species_level(_species_folders(folders, splits), int(skipped))
     labels = _unlabel_test([parts[-1] if parts else None for parts in levels.folders], splits)
     below = _FolderNames({p.parent: label for p, label in zip(photos, labels, strict=True)})
-    return dict(label=labels, split=splits, set=_photo_sets(levels.folders), notes=levels.notes, species_of=below)
+    why = ["is a test photo of no known species" if s == "test" else "lies in no species folder" for s in splits]
+    columns = dict(label=labels, split=splits, set=_photo_sets(levels.folders), why=why)
+    return columns | dict(notes=levels.notes, species_of=below)
 
 class _FolderNames(dict):
     "Species by folder; a folder without photos has its own name."
@@ -128,9 +151,7 @@ def from_folder(
     label_delim: str | None = None, # what separates several species in the name of a folder
 ) -> pd.DataFrame:                  # the photo table
     "Label photos by the folder they are in (fastai: `ImageDataLoaders.from_folder`)."
-    return _folder_table(folder, lambda photos: _describe_folders(photos, folder),
-                         "lies in no species folder, or is a test photo of no known species",
-                         recurse, label_delim)
+    return _folder_table(folder, lambda photos: _describe_folders(photos, folder), "", recurse, label_delim)
 
 # %% ../../nbs/data/folders.ipynb #5a3955e4
 def _shown(

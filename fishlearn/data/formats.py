@@ -44,11 +44,11 @@ def _photo_format(
 
 # %% ../../nbs/data/formats.ipynb #79431c19
 _RAW = "a raw photo ({}); convert it to JPEG, PNG or TIFF"
+_COMMENTS = rb"(?i)\s*(?:<\?xml(?:(?!\?>).)*\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*|<!DOCTYPE svg[^>]*>\s*)*"
 _OTHERS = {
     "a PDF, not a photo": rb"\s*%PDF", "PostScript, not a photo": rb"%!|\xc5\xd0\xd3\xc6",
-    "an SVG drawing, not a photo": rb"(?i)\s*(?:<\?xml.*?)?(?:<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg",
-    "a web page, not a photo":
-        rb"(?i)\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body|script|meta)",
+    "an SVG drawing, not a photo": _COMMENTS + rb"<svg",
+    "a web page, not a photo": _COMMENTS + rb"<(?:!doctype html|html|head|body|script|meta)",
     "an XML file, not a photo": rb"(?i)\s*<\?xml",
     "a Photoshop file (PSD); save it as JPEG, PNG or TIFF": rb"8BPS",
     "a GIMP file (XCF); export it as JPEG, PNG or TIFF": rb"gimp xcf",

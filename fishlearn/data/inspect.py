@@ -86,9 +86,6 @@ def _inspect(
     im, file, (box, outlines) = _open_image(data), _photo_file(photo), _photo_region(photo)
     size, notes, camera = box[2:] if box else im.size, _oddities(im, file), _camera_of(im)
     if min(size) < _MIN_SIDE: raise JobError(f"is too small: {size[0]}×{size[1]} px")
-    if im.format == "PNG":
-        im.verify()
-        im = _open_image(data)
     if box:
         whole = _read_whole(file, _file_state(file))
         x, y, right, lower = _clipped(box, whole.size)

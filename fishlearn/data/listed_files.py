@@ -10,7 +10,6 @@ __all__ = []
 # %% ../../nbs/data/listed_files.ipynb #ba4272e9
 import difflib
 import os
-import re
 import unicodedata
 from collections import defaultdict
 from itertools import islice
@@ -20,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from .file_types import _PHOTO_SUFFIXES, _disk_path, _is_address
 from .find import _FoundFiles, _walk
+from .folder_levels import _CONTENTS
+from .names import _INVISIBLE
 from ..messages import progress_bar
 
 # %% ../../nbs/data/listed_files.ipynb #54c8fe05
@@ -59,36 +60,102 @@ def _file_index(
         if file.suffix.lower() in _PHOTO_SUFFIXES: index[_folded(file.stem)].append(file.as_posix())
     return index
 
+# %% ../../nbs/data/listed_files.ipynb #6926ae1a
+def _folders_of(
+    path: str,              # of a file
+    contents: bool = False, # also those that are named after their contents?
+) -> tuple:                 # folded names
+    "The folders of a path, the innermost first."
+    parts = map(_folded, PurePosixPath(path.replace("\\", "/")).parts[-2::-1])
+    return tuple(p for p in parts if p.strip("/.") and (contents or p not in _CONTENTS))
+
+def _agreement(
+    a: str,         # path
+    b: str,         # another
+) -> tuple | None:  # number of equal folders, without and with those named after contents; None if others differ
+    "How well the folders of two paths agree."
+    same = [x == y for x, y in zip(_folders_of(a), _folders_of(b), strict=False)]
+    every = os.path.commonprefix([_folders_of(a, True), _folders_of(b, True)])
+    return (len(same), len(every)) if all(same) else None
+
+# %% ../../nbs/data/listed_files.ipynb #4d3c154d
+def _below(
+    path: str,      # of a file
+    *roots          # folders
+) -> str:           # relative to the folder that it is below
+    "A path without the folder that a search began in."
+    for root in roots: path = path.removeprefix(f"{Path(root).as_posix()}/")
+    return path
+
 def _named_alike(
     text: str,      # a path as the table has it
     index: dict,    # from `_file_index`
+    *roots          # folders that were searched
 ) -> str | None:    # a path, if one file fits best
     "The file below a folder that a path means."
-    if _folded(re.split(r"[\\/]", text.rstrip("\\/"))[-1]) not in index: return None
-    wanted = [_folded(p) for p in PurePosixPath(text.replace("\\", "/")).parts][::-1]
-    def agreement(path):
-        parts = [_folded(p) for p in PurePosixPath(path).parts][-2::-1]
-        return next((i for i, (a, b) in enumerate(zip(parts, wanted[1:], strict=False)) if a != b),
-                    min(len(parts), len(wanted) - 1))
-    found = sorted(index.get(wanted[0], []) if wanted else [], key=agreement, reverse=True)
-    return found[0] if found and (len(found) == 1 or agreement(found[0]) > agreement(found[1])) else None
+    found = index.get(_folded(text.replace("\\", "/").rstrip("/").rpartition("/")[2]), [])
+    fits = {f: a for f in found if (a := _agreement(text, _below(f, *roots)))}
+    best = max(fits.values(), default=())
+    alike = [f for f, a in fits.items() if a == best]
+    return alike[0] if len(alike) == 1 and (len(found) == 1 or any(best)) else None
+
+# %% ../../nbs/data/listed_files.ipynb #666c5347
+def _search_files(
+    texts: list,        # paths as the table has them, of files that are not there
+    root: str,          # folder to search
+    taken: set,         # normalised paths of the other files in the table
+) -> dict:              # path as written → path of the file
+    "Find files by their names, and leave those that several paths may mean."
+    index, found, longer = _file_index(root or "."), {}, defaultdict(set)
+    for text in texts:
+        file = next(filter(None, (_named_alike(way, index, root) for way in _readings(text))), None)
+        if file is None: continue
+        found[text], folders = file, _folders_of(text)
+        if len(folders) > len(_folders_of(_below(file, root))): longer[file].add(folders)
+    unclear = {f for f, ways in longer.items() if len(ways) + (os.path.normpath(f) in taken) > 1}
+    return {text: f for text, f in found.items() if f not in unclear}
+
+# %% ../../nbs/data/listed_files.ipynb #c8d3e6ef
+def _readings(
+    name: str,          # of a photo in a table or a file of boxes
+) -> list:              # of paths
+    "What the path of a photo may mean, first as it is written."
+    plain = name.partition("?d=")[2] or name.partition("?")[0]
+    ways = [w.replace("\\", "/") for w in (name, name.strip(), plain, unquote(plain))]
+    shown = [_INVISIBLE.sub("", w).strip() for w in ways[1:]]
+    return [w for w in dict.fromkeys((name, ways[0], *shown)) if w]
 
 # %% ../../nbs/data/listed_files.ipynb #a789d1e5
-def _written_path(
-    cell,           # a cell of any table
-    root: str,      # folder that relative paths start from
-    folders: _Folders,
-) -> tuple:         # path of the file, and of the region in it
-    "The path that a cell spells out."
+def _split_cell(
+    cell,           # of any table
+) -> tuple:         # path as it is written, and the region in it
+    "The path and the region in a cell."
     text = str(cell)
     if text.lower().startswith("file://"): text = unquote(urlsplit(text).path)
-    text, mark, region = text.partition("#xywh=") if "#xywh=" in text else (text, "", "")
-    here = os.path.join(root, text)
-    if "\\" in text and not folders.has(here):
-        other = os.path.join(root, text.replace("\\", "/"))
-        if folders.has(other): here = other
-    return here, mark + region
+    text, mark, region = text.partition("#xywh=")
+    return text, mark + region
 
+def _written_path(
+    text: str,      # path as it is written
+    root: str,      # folder that relative paths start from
+    folders: _Folders,
+) -> str:           # path of a file, if there is one
+    "The path that a text spells out."
+    ways = [os.path.join(root, way) for way in _readings(text)]
+    return next(filter(folders.has, ways), os.path.join(root, text))
+
+def _read_cell(
+    cell,           # of any table
+    root: str,      # folder that relative paths start from
+    folders: _Folders,
+) -> tuple:         # text, empty for an address; path, None for an empty cell; region in it
+    "What a cell of a table means, without a search."
+    if not isinstance(cell, str) and (cell is None or cell != cell) or not str(cell).strip(): return "", None, ""
+    text, region = _split_cell(cell)
+    path = _written_path(text, root, folders)
+    return ("", str(cell), "") if _is_address(text) and not folders.has(path) else (text, path, region)
+
+# %% ../../nbs/data/listed_files.ipynb #8ba8847e
 class _ListedFiles(NamedTuple):
     "The files that a table means."
     paths: list         # one per row; None where the cell is empty
@@ -100,19 +167,14 @@ def _find_listed(
     search: bool = False,   # look for missing files below that folder?
 ) -> _ListedFiles:
     "Find the files that a table lists."
-    root, folders, index = str(root), _Folders(), None
-    paths, elsewhere = [], {}
-    for cell in cells:
-        if not isinstance(cell, str) and (cell is None or cell != cell) or not str(cell).strip(): path = None
-        elif _is_address(str(cell)): path = str(cell)
-        else:
-            path, region = _written_path(cell, root, folders)
-            if search and not folders.has(path):
-                index = _file_index(root or ".") if index is None else index
-                if found := _named_alike(str(cell).partition("#xywh=")[0], index): elsewhere[str(cell)] = path = found
-            path += region
-        paths.append(path)
-    return _ListedFiles(paths, elsewhere)
+    root, folders = str(root), _Folders()
+    rows = [_read_cell(cell, root, folders) for cell in cells]
+    lost = dict.fromkeys(text for text, path, _ in rows if search and text and not folders.has(path))
+    taken = {os.path.normpath(path) for text, path, _ in rows if lost and path and text not in lost}
+    found = _search_files(list(lost), root, taken) if lost else {}
+    plain = lambda text: {os.path.join(root, text), os.path.join(root, text.replace("\\", "/"))}
+    other = {text: path for text, path, _ in rows if text and text not in lost and path not in plain(text)}
+    return _ListedFiles([path and found.get(text, path) + region for text, path, region in rows], found | other)
 
 # %% ../../nbs/data/listed_files.ipynb #8e3868db
 def _missing_reason(
@@ -122,6 +184,7 @@ def _missing_reason(
 ) -> str:
     "Why a photo is missing, in words that help to find it."
     folder, name = os.path.split(path)
+    if os.path.islink(path): return f"file not found: is a link to {os.readlink(path)}, which is not there"
     if folder and not os.path.isdir(folder): return f"file not found: there is no folder {folder}"
     nearest = difflib.get_close_matches(name, sorted(folders[folder] or ())[:5000], 1) if near else []
     return "file not found" + (f": the nearest is {nearest[0]}" if nearest else "")

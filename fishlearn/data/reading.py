@@ -169,6 +169,9 @@ def _decode(
 ) -> _DecodedPhoto:
     "Decode the bytes of a file."
     im = opened or _open_image(data)
+    if im.format == "PNG":
+        im.verify()
+        im = _open_image(data)
     orientation, whole = _orientation_of(im), im.size
     if size and orientation > 4: size = _sides(size)[::-1]
     if found := _jpeg_or_none(data, im, size): picture, whole, note = found

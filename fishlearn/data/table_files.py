@@ -144,7 +144,7 @@ def _parse_table(
 def read_table(
     file,                   # CSV, TSV, Excel, Parquet or JSON Lines
     columns=(),             # columns it must have
-    likely=(),              # columns it may have, which help to recognize the separator
+    likely=(),              # columns it may have, which help to recognise the separator
 ) -> pd.DataFrame:          # cells of text files as text; empty ones missing
     "Read a file that holds a table; raise an error that says what is wrong with it."
     file, data = Path(file), _read_bytes(Path(file))

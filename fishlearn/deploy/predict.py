@@ -87,7 +87,21 @@ def _list_photos(
     if isinstance(photos, pd.DataFrame): return _unmasked_photos(photos)
     given = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
     if not given: raise ArgumentError("There is no photo to identify; name photos or a folder.")
-    return [p for one in given for p in _expand_photo(one, boxes)]
+    return [p for one in given for p in _expand_or_explain(one, boxes, len(given) == 1)]
+
+# %% ../../nbs/deploy/predict.ipynb #e590e0b7
+def _expand_or_explain(
+    photo,          # as for `_expand_photo`
+    boxes: BoxOptions | None,   # how animals are cut out
+    alone: bool,    # is it the only argument?
+) -> list:          # paths as strings, or an `_Unanswered` with the error
+    "The photos that one argument stands for; one without photos doesn't stop the others."
+    try: return _expand_photo(photo, boxes)
+    except JobError as e:
+        if alone: raise
+        empty = _Unanswered(_text_path(str(photo)))
+        empty.reason = str(e).rstrip(".")
+        return [empty]
 
 # %% ../../nbs/deploy/predict.ipynb #bd1b45bd
 def _softmax(
