@@ -46,12 +46,26 @@ def _write_error(
     return JobError(f"{name} cannot be written: {reason}{f'; {advice}' if advice else ''}.")
 
 # %% ../nbs/files.ipynb #b826654f
+_OPEN_FILE = re.compile(r"(?:/dev|/proc/(\d+)(?:/task/\d+)?)/fd/(\d+)")
+
+def _descriptor(
+    file,               # target
+) -> int | None:        # -1 if another program has it open; None if it is no open file
+    "The number of the open file that a path leads to, such as 1 for `/dev/stdout` and for a link to it."
+    with suppress(OSError, ValueError):
+        path = os.path.join(os.getcwd(), file)
+        for _ in range(40):
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if found := _OPEN_FILE.fullmatch(path):
+                return int(found[2]) if found[1] in (None, str(os.getpid())) else -1
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return None
+
 def _is_stream(
     file,           # target
 ) -> bool:
     "Whether a target is a pipe, a device, a terminal or an open file, and not the name of a file on a disk."
-    text = os.path.abspath(file)
-    if text in ("/dev/stdout", "/dev/stderr") or text.startswith(("/dev/fd/", "/proc/")): return True
+    if _descriptor(file) is not None: return True
     try: mode = os.stat(file).st_mode
     except (OSError, ValueError): return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
@@ -61,8 +75,13 @@ def _write_stream(
     data: bytes,    # contents
 ) -> None:
     "Write to what can't be replaced."
-    sys.stdout.flush()
-    with open(file, "ab") as stream: stream.write(data)
+    if sys.stdout: sys.stdout.flush()
+    if (number := _descriptor(file)) in (None, -1):
+        with open(file, "ab") as stream: stream.write(data)
+        return
+    rest = memoryview(data)
+    with suppress(BrokenPipeError):
+        while rest: rest = rest[os.write(number, rest):]
 
 # %% ../nbs/files.ipynb #15e3b5c1
 def _store(
@@ -152,11 +171,26 @@ def _check_place(
 def _check_stream(
     file,           # pipe, device, terminal or open file
 ) -> None:
-    "Refuse a disk, a socket, and what may not be written to."
-    mode = os.stat(file).st_mode
+    "Refuse a disk, a socket, the open file of another program, and what may not be written to."
+    mode, number = os.stat(file).st_mode, _descriptor(file)
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise ArgumentError(f"{file} is a disk or a socket; name a file to write.")
+    if number == -1 and stat.S_ISREG(mode):
+        raise ArgumentError(f"{file} is a file that another program has open; name a file to write.")
+    if number not in (None, -1):
+        import fcntl
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY: return
+        raise ArgumentError(f"{file} is open for reading only; name a file to write.")
     if not os.access(file, os.W_OK): raise _write_error(file, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+def _check_path(
+    file,           # target, as it was named
+    real: Path,     # the same without links
+) -> None:
+    "Refuse a folder, a link that leads to itself, and a file in a folder that is not there."
+    if real.is_symlink(): raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if real.is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
+    if not real.parent.is_dir(): raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
 
 def _check_file(
     file,                   # target, or None for no file
@@ -166,12 +200,9 @@ def _check_file(
     if file is None: return
     if "\0" in str(file): raise ArgumentError("The name of a file cannot hold a NUL character; name another file.")
     try:
-        if _is_stream(file): return _check_stream(file)
-        real = Path(os.path.realpath(file))
-        if real.is_symlink(): raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if real.is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
-        if not real.parent.is_dir(): raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
+        stream, real = _is_stream(file), Path(os.path.realpath(file))
+        _check_stream(file) if stream else _check_path(file, real)
         why = _why_kept(real, picture)
     except OSError as e: raise _write_error(file, e) from None
     if why: raise ArgumentError(f"{file} {why} and is not overwritten; name another file to write.")
-    _check_place(file, real)
+    if not stream: _check_place(file, real)

@@ -133,6 +133,8 @@ def _is_same_file(
     try: return os.path.realpath(a) == os.path.realpath(b) or os.path.samefile(a, b)
     except (OSError, ValueError): return False
 
+_PRINTED = "/dev/stdout", "/dev/stderr"
+
 def _check_targets(
     inputs,         # what is read: a path, or a list of paths
     *files,         # texts to write, or None
@@ -143,11 +145,12 @@ def _check_targets(
     from fishlearn.files import _check_file, _is_stream
     for file in files: _check_file(file)
     _check_file(chart, picture=True)
-    targets = [f for f in (*files, chart) if f and not _is_stream(f)]
+    targets = [f for f in (*files, chart) if f and (os.path.isfile(f) or not _is_stream(f))]
     for f in targets:
         if f != chart and os.path.exists(f) and _is_photo_name(os.path.basename(os.path.realpath(f))):
             raise ArgumentError(f"{f} is a photo and is not overwritten; name another file to write.")
         if any(_is_same_file(f, i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)):
             raise ArgumentError(f"{f} is one of the inputs and is not overwritten; name another file to write.")
-    if any(_is_same_file(a, b) for i, a in enumerate(targets) for b in targets[:i]):
+    targets = [f for f in targets if not _is_stream(f)] + [f for f in _PRINTED if os.path.isfile(f)]
+    if any(_is_same_file(a, b) for i, a in enumerate(targets) for b in targets[:i] if b not in _PRINTED):
         raise ArgumentError("Each result must go to a file of its own; name different files.")
