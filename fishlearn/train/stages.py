@@ -58,7 +58,7 @@ def _save_stage(
     weights = {k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(file) as spare: save_file(weights, spare)
+        with _replacing(file) as spare: save_file(weights, spare, metadata=dict(stage=stage))
     except Exception as e: logger.warning(f"{file} cannot be written ({e}): training continues")
 
 def load_stage(
