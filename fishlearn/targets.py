@@ -142,6 +142,15 @@ def _is_own(
     with suppress(OSError), open(file, "rb") as f: return f.read(11) == b"stage,epoch"
     return False
 
+def _kept_stages(
+    run: Path,      # folder of a training
+) -> set | None:    # names of stages; None without a state that holds weights
+    "The finished stages of the state in the folder of a training."
+    with suppress(KeyError, TypeError, ValueError):
+        state = dict(json.loads(_metadata(run / "state.safetensors")["state"])["dict"])
+        if state["model"]: return {name for name, _ in state["done"]["dict"]}
+    return None
+
 def _check_run(
     run: Path,      # folder of a training
 ) -> None:
