@@ -86,7 +86,7 @@ def _write_stream(
 # %% ../nbs/files.ipynb #15e3b5c1
 def _store(
     spare: Path,    # finished file
-    mode: int,      # from the umask
+    mode: int,      # permissions
 ) -> None:
     "Give a file its mode, and make sure that it is on the disk."
     with open(spare, "rb+") as f: os.fsync(f.fileno())
@@ -101,6 +101,10 @@ def _spare_file(
         spare = part / target.name
         with open(spare, "xb") as f: mode = stat.S_IMODE(os.fstat(f.fileno()).st_mode)
         yield spare
+        with suppress(OSError, AttributeError):     # Windows has no owners
+            info = os.stat(target)
+            mode = info.st_mode & 0o777
+            os.chown(spare, info.st_uid, info.st_gid)
         _store(spare, mode)
         os.replace(spare, target)
 
@@ -154,7 +158,7 @@ def _why_kept(
     if not file.is_file(): return ""
     if not os.access(file, os.W_OK): return "is write-protected"
     with open(file, "rb") as f: head = f.read(4096)
-    ours = b"matplotlib" in head.lower() if picture else b"\0" not in head
+    ours = re.search(rb"Matplotlib v(ersion)?\d", head) if picture else b"\0" not in head
     return "" if ours or not head else "is not a chart of an earlier run" if picture else "is not a text file"
 
 # %% ../nbs/files.ipynb #84836517

@@ -100,6 +100,7 @@ def _fill_folder(
         with _part_folder(real) as part:
             (fresh := part / "new").mkdir()
             fill(fresh)
+            if real.is_dir(): fresh.chmod(real.stat().st_mode & 0o777)
             for file in fresh.iterdir(): _store(file, fresh.stat().st_mode & 0o666)
             if check: check()
             if os.path.lexists(real):

@@ -115,6 +115,12 @@ def test_modes_follow_the_umask(umask):
     assert {stat.S_IMODE(p.stat().st_mode) for p in Path("m").iterdir()} == {0o666 & ~umask}
 
 
+def test_replaced_folder_stays_private():
+    os.chmod("model", 0o700)
+    _write_folder("model", write(2), force=True)
+    assert {stat.S_IMODE(Path(p).stat().st_mode) for p in ("model", "model/species.json")} == {0o700, 0o600}
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="mounting needs root")
 def test_mount_points_and_read_only_disks():
     if os.system("mount -t tmpfs tmpfs model 2>/dev/null"): pytest.skip("mounting is not allowed here")

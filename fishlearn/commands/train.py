@@ -143,10 +143,21 @@ def _save(
         why = str(e).partition(";")[0] if taken else str(e).rstrip(".")
         way = f"so move {out} elsewhere, and" if taken else "so"
         whole = set(model.history.stage) <= stages
-        part, to = ("", "save the model") if whole else (" up to the last state that could be written", "go on from there")
+        part, goal = ("", "save the model") if whole else (" up to the last state that could be written", "go on there")
         raise JobError(f"{why}; the training is kept in {run}{part}, {way} run the same command with --resume "
-                       f"to {to}.") from None
+                       f"to {goal}.") from None
     _delete_run(run)
+
+def _check_inputs(
+    out: Path,      # model folder to write
+    *inputs,        # paths of what is read; anything else is ignored
+) -> None:
+    "Refuse to replace a folder that holds what is read."
+    real = os.path.realpath(out)
+    for path in inputs:
+        if not isinstance(path, (str, Path)) or not os.path.exists(path): continue
+        if Path(os.path.realpath(path)).is_relative_to(real):
+            raise ArgumentError(f"{path} is one of the inputs, so {out} is not replaced; choose another folder.")
 
 def _train_and_save(
     photos: str,    # input
@@ -159,6 +170,7 @@ def _train_and_save(
     "Check the targets, train, and save."
     from fishlearn.targets import _check_run, _check_target
     _check_target(out, force)
+    _check_inputs(out, photos, options.get("previous_split"), options.get("weights"))
     _check_run(run := _run_folder(out))
     from fishlearn.core import train_species_model
     from fishlearn.processes import _local_only, is_main_process
