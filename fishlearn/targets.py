@@ -122,9 +122,7 @@ def _write_folder(
     _fill_folder(folder, fill, lambda: _check_target(folder, force))
     return folder
 
-# %% ../nbs/targets.ipynb #ef8a4d2d
-_LOGS = ("tensorboard", "wandb", "mlflow.db", "mlflow.txt")
-
+# %% ../nbs/targets.ipynb #63317fd6
 def _metadata(
     file: Path,     # `.safetensors`
 ) -> dict:          # name → text; empty if there is none, or the file is of another kind
@@ -143,6 +141,7 @@ def _is_own(
     with suppress(OSError), open(file, "rb") as f: return f.read(11) == b"stage,epoch"
     return False
 
+# %% ../nbs/targets.ipynb #a65559fc
 def _kept_stages(
     run: Path,      # folder of a training
 ) -> set | None:    # names of stages; None without a state that holds weights
@@ -151,6 +150,9 @@ def _kept_stages(
         state = dict(json.loads(_metadata(run / "state.safetensors")["state"])["dict"])
         if state["model"]: return {name for name, _ in state["done"]["dict"]}
     return None
+
+# %% ../nbs/targets.ipynb #71ee472f
+_LOGS = ("tensorboard", "wandb", "mlflow.db", "mlflow.txt")
 
 def _check_run(
     run: Path,      # folder of a training
@@ -171,6 +173,7 @@ def _check_run(
         raise ArgumentError(f"{run} is there and is no training of fishlearn, so it is not touched; "
                             "move it elsewhere, or choose another model folder.")
 
+# %% ../nbs/targets.ipynb #ef8a4d2d
 def _delete_run(
     run: Path,      # folder of a training
 ) -> None:

@@ -59,3 +59,45 @@ def test_reader_that_has_gone():
     "`| head` ends the printing, not the job."
     script = "from fishlearn.files import _write_file\nfor i in range(9): _write_file(\"/dev/stdout\", \"x\" * 10**5)\n_write_file(\"new.csv\", \"x\")"
     assert shell(script, "> >(head -c 1 > /dev/null)") == (0, "") and Path("new.csv").exists()
+
+
+JOB = """
+import os
+from pathlib import Path
+from fishlearn import cli
+from fishlearn.messages import logger
+@cli._app.command()
+def job():
+    from fishlearn.commands.common import _print_table
+    from fishlearn.files import _write_file
+    Path(\\"opened\\").open(\\"w\\").close()
+    for i in range(3000):
+        print(\\"x\\" * 100, flush=i % 9 == 0)
+        _print_table([[1, 2]], [\\"a\\", \\"b\\"]) if i % 99 == 0 else logger.info(\\"y\\") if i % 50 == 0 else None
+    _write_file(\\"result.json\\", \\"[]\\")
+cli.main([\\"job\\"])
+"""
+
+
+def test_closed_and_full_streams():
+    "A result that was asked for was silently missing after `| head`, and closed streams were internal errors."
+    for how in ("> >(head -n 1 > /dev/null) 2>&1", ">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        Path("result.json").unlink(missing_ok=True)
+        assert shell(JOB.replace('\\"', '"'), how) == (0, "") and Path("result.json").read_text() == "[]", how
+        assert Path("opened").read_text() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+def test_full_disk_behind_the_output():
+    "The files are written, and the sentence says what is missing."
+    status, err = shell(JOB.replace('\\"', '"'), "> /dev/full")
+    assert status == 1 and Path("result.json").exists()
+    assert err == ("fishlearn: the standard output cannot be written: No space left on device; free some space, or choose a place "
+                   "on another disk.\n")
+
+
+def test_no_result_goes_to_a_closed_stream():
+    "Its number was given to the next file."
+    script = JOB.replace('\\"', '"').replace("result.json", "/dev/stdout").replace("print(", "0 and print(")
+    status, err = shell(script.replace("    from fishlearn.files import", "    from fishlearn.files import _check_file; _check_file(\"/dev/stdout\")\n    from fishlearn.files import"), ">&-")
+    assert status == 2 and "/dev/stdout is open for reading only" in err
