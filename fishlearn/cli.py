@@ -78,8 +78,8 @@ class _Output(FileIO):
     error: OSError | None = None
 
     def write(self,
-        data,           # bytes
-    ) -> int | None:    # how many
+        data,       # bytes
+    ) -> int:       # how many bytes
         "Write; after a failure, forget."
         try: return len(memoryview(data)) if self.error else super().write(data)
         except OSError as e: self.error = e

@@ -113,10 +113,10 @@ def _open_run(
     if resume and run is None:
         raise ArgumentError("There is no folder to resume from; name the run's folder with run=.")
     there = broadcast(run is not None and (Path(run) / "state.safetensors").is_file())
-    if there and force and not resume:
+    if there and not resume and force and is_main_process():
         _check_run(Path(run))
-        if is_main_process(): _delete_run(Path(run))
-    elif there and not resume:
+        _delete_run(Path(run))
+    if there and not resume and not force:
         raise ArgumentError(f"{run} holds an unfinished run; continue it with resume=True (--resume), "
                             "or delete the folder to start again.")
     checkpoint = Checkpoint(run, resume, seed)
