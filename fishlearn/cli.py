@@ -8,10 +8,13 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 __all__ = ['app', 'main']
 
 # %% ../nbs/cli.ipynb #9ccc5d91
+import errno
+import os
 import sys
 import traceback
 import warnings
 from contextlib import suppress
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -69,6 +72,41 @@ def _explain(
     if text := _sentence(error): print(f"fishlearn: {_printable(text)}.", file=sys.stderr)
     return getattr(error, "status", getattr(error, "exit_code", 1))
 
+# %% ../nbs/cli.ipynb #18086419
+class _Output(FileIO):
+    "Standard output or error, whose failure ends the printing and not the job."
+    error: OSError | None = None
+
+    def write(self,
+        data,       # bytes
+    ) -> int:       # how many bytes
+        "Write; after a failure, forget."
+        try: return len(memoryview(data)) if self.error else super().write(data)
+        except OSError as e: self.error = e
+        return len(memoryview(data))
+
+def _steady_streams() -> None:
+    "Let standard output and error outlive their readers, and stand in for those that are closed."
+    for number in range(3):
+        try: os.fstat(number)
+        except OSError: os.open(os.devnull, os.O_RDONLY)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None: setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif stream is not getattr(sys, f"__{name}__") or os.name == "nt":      # a notebook's, a test's, a console's
+            if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.flush()
+            buffer, lines = BufferedWriter(_Output(number, "wb", closefd=False)), number == 2 or stream.isatty()
+            setattr(sys, name, TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=lines))
+
+def _flush_output() -> None:
+    "Print what is left; raise an error if something could not be printed, other than for want of a reader."
+    from fishlearn.files import _write_error
+    sys.stdout.flush()
+    error = getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "error", None)
+    if error and error.errno not in (errno.EPIPE, errno.EBADF): raise _write_error("the standard output", error)
+
 # %% ../nbs/cli.ipynb #93831834
 def _run(
     words: list,        # of the command line
@@ -77,7 +115,7 @@ def _run(
     from fishlearn.messages import _printable
     try:
         status = _app(words, standalone_mode=False)
-        sys.stdout.flush()
+        _flush_output()
         return status if isinstance(status, int) else 0
     except KeyboardInterrupt: return 130
     except Exception as e:
@@ -90,8 +128,7 @@ def main(
 ):
     "Run a command; exit with its status."
     words = _take_verbosity(sys.argv[1:] if args is None else args)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
+    _steady_streams()
     warnings.filterwarnings("ignore", category=FutureWarning)
     for message in ("Your generator is empty", "Glyph"): warnings.filterwarnings("ignore", message=message)
     with _stoppable(program=args is None) as stop:

@@ -46,6 +46,7 @@ def train_species_model(
     split_config: SplitConfig | None = None,        # how to split; keywords win over it
     training_config: TrainingConfig | None = None,  # how to train; keywords win over it
     boxes: BoxOptions | None = None,                # COCO file or detector: how animals are cut out
+    force: bool = False,        # start again if the folder `run` holds another training?
     **options                   # fields of `SplitConfig` and `TrainingConfig`, such as `valid`, `recipe`, `arch`
 ) -> SpeciesModel:
     "Train a classifier on photos and evaluate it on held-out ones; `run` and `resume` continue a training."
@@ -59,7 +60,7 @@ def train_species_model(
     size, preprocessing = _image_size(arch, training.size), arch_preprocessing(arch, training.size, training.resize)
     with main_process_first(): ready = prepare_photos(photos, labels, preprocessing, size, splitting, training.seed)
     multilabel = label_delim is not None or _is_multilabel(ready.table)
-    learner, history, training = fit_photos(ready.table, ready.store, training, multilabel, run, resume)
+    learner, history, training = fit_photos(ready.table, ready.store, training, multilabel, run, resume, force)
     settings = _training_settings(training, history, ready.table)
     settings |= dict(multilabel=multilabel, label_delim=label_delim, split=ready.split, leaks=ready.leaks,
                      valid=splitting.valid, test=splitting.test, max_per_species=splitting.max_per_species)

@@ -177,8 +177,9 @@ def _delete(
     file: Path,         # the cache
 ) -> None:
     "Delete a cache and what an interrupted writer left beside it."
+    journal = Path(f"{file}-journal")
+    if not journal.is_dir(): journal.unlink(missing_ok=True)
     file.unlink(missing_ok=True)
-    Path(f"{file}-journal").unlink(missing_ok=True)
 
 def _replace(
     file: Path,         # the cache

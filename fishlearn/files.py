@@ -46,12 +46,26 @@ def _write_error(
     return JobError(f"{name} cannot be written: {reason}{f'; {advice}' if advice else ''}.")
 
 # %% ../nbs/files.ipynb #b826654f
+_OPEN_FILE = re.compile(r"(?:/dev|/proc/(\d+)(?:/task/\d+)?)/fd/(\d+)")
+
+def _descriptor(
+    file,               # target
+) -> int | None:        # -1 if another program has it open; None if it is no open file
+    "The number of the open file that a path leads to, such as 1 for `/dev/stdout` and for a link to it."
+    with suppress(OSError, ValueError):
+        path = os.path.join(os.getcwd(), file)
+        for _ in range(40):
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if found := _OPEN_FILE.fullmatch(path):
+                return int(found[2]) if found[1] in (None, str(os.getpid())) else -1
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return None
+
 def _is_stream(
     file,           # target
 ) -> bool:
     "Whether a target is a pipe, a device, a terminal or an open file, and not the name of a file on a disk."
-    text = os.path.abspath(file)
-    if text in ("/dev/stdout", "/dev/stderr") or text.startswith(("/dev/fd/", "/proc/")): return True
+    if _descriptor(file) is not None: return True
     try: mode = os.stat(file).st_mode
     except (OSError, ValueError): return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
@@ -61,13 +75,18 @@ def _write_stream(
     data: bytes,    # contents
 ) -> None:
     "Write to what can't be replaced."
-    sys.stdout.flush()
-    with open(file, "ab") as stream: stream.write(data)
+    if sys.stdout: sys.stdout.flush()
+    if (number := _descriptor(file)) in (None, -1):
+        with open(file, "ab") as stream: stream.write(data)
+        return
+    rest = memoryview(data)
+    with suppress(BrokenPipeError):
+        while rest: rest = rest[os.write(number, rest):]
 
 # %% ../nbs/files.ipynb #15e3b5c1
 def _store(
     spare: Path,    # finished file
-    mode: int,      # from the umask
+    mode: int,      # permissions
 ) -> None:
     "Give a file its mode, and make sure that it is on the disk."
     with open(spare, "rb+") as f: os.fsync(f.fileno())
@@ -82,6 +101,10 @@ def _spare_file(
         spare = part / target.name
         with open(spare, "xb") as f: mode = stat.S_IMODE(os.fstat(f.fileno()).st_mode)
         yield spare
+        with suppress(OSError, AttributeError):     # Windows has no owners
+            info = os.stat(target)
+            mode = info.st_mode & 0o777
+            os.chown(spare, info.st_uid, info.st_gid)
         _store(spare, mode)
         os.replace(spare, target)
 
@@ -135,7 +158,7 @@ def _why_kept(
     if not file.is_file(): return ""
     if not os.access(file, os.W_OK): return "is write-protected"
     with open(file, "rb") as f: head = f.read(4096)
-    ours = b"matplotlib" in head.lower() if picture else b"\0" not in head
+    ours = re.search(rb"Matplotlib v(ersion)?\d", head) if picture else b"\0" not in head
     return "" if ours or not head else "is not a chart of an earlier run" if picture else "is not a text file"
 
 # %% ../nbs/files.ipynb #84836517
@@ -152,11 +175,26 @@ def _check_place(
 def _check_stream(
     file,           # pipe, device, terminal or open file
 ) -> None:
-    "Refuse a disk, a socket, and what may not be written to."
-    mode = os.stat(file).st_mode
+    "Refuse a disk, a socket, the open file of another program, and what may not be written to."
+    mode, number = os.stat(file).st_mode, _descriptor(file)
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise ArgumentError(f"{file} is a disk or a socket; name a file to write.")
+    if number == -1 and stat.S_ISREG(mode):
+        raise ArgumentError(f"{file} is a file that another program has open; name a file to write.")
+    if number not in (None, -1):
+        import fcntl
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY: return
+        raise ArgumentError(f"{file} is open for reading only; name a file to write.")
     if not os.access(file, os.W_OK): raise _write_error(file, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+def _check_path(
+    file,           # target, as it was named
+    real: Path,     # the same without links
+) -> None:
+    "Refuse a folder, a link that leads to itself, and a file in a folder that is not there."
+    if real.is_symlink(): raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if real.is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
+    if not real.parent.is_dir(): raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
 
 def _check_file(
     file,                   # target, or None for no file
@@ -166,12 +204,9 @@ def _check_file(
     if file is None: return
     if "\0" in str(file): raise ArgumentError("The name of a file cannot hold a NUL character; name another file.")
     try:
-        if _is_stream(file): return _check_stream(file)
-        real = Path(os.path.realpath(file))
-        if real.is_symlink(): raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if real.is_dir(): raise ArgumentError(f"{file} is a folder; name a file to write.")
-        if not real.parent.is_dir(): raise _write_error(file, f"there is no folder {Path(file).parent} to write to")
+        stream, real = _is_stream(file), Path(os.path.realpath(file))
+        _check_stream(file) if stream else _check_path(file, real)
         why = _why_kept(real, picture)
     except OSError as e: raise _write_error(file, e) from None
     if why: raise ArgumentError(f"{file} {why} and is not overwritten; name another file to write.")
-    _check_place(file, real)
+    if not stream: _check_place(file, real)

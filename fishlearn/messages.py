@@ -42,6 +42,7 @@ class _ConsoleHandler(logging.Handler):
         record: logging.LogRecord,  # a message
     ) -> None:
         "Write a message."
+        if sys.stdout is None: return
         try:
             sys.stdout.write(self.format(record) + "\n")
             sys.stdout.flush()
@@ -100,7 +101,7 @@ def _progress_lines() -> type:
             tenths = int(10 * self.n / self.total) if self.total else 0
             if tenths <= self.tenths: return
             self.tenths, size = tenths, tqdm.format_sizeof if self.unit_scale else str
-            with suppress(OSError):
+            with suppress(OSError, AttributeError):     # without a console there is no stderr
                 sys.stderr.write(f"{self.desc}: {10 * tenths} % ({size(self.n)} of {size(self.total)})\n")
                 sys.stderr.flush()
     return ProgressLines
@@ -108,7 +109,7 @@ def _progress_lines() -> type:
 def _has_bars() -> bool:
     "Whether there is a terminal or a notebook to draw bars in."
     from tqdm import auto
-    return sys.stderr.isatty() or vars(auto)["notebook_tqdm"] is not vars(auto)["std_tqdm"]
+    return sys.stderr is not None and sys.stderr.isatty() or vars(auto)["notebook_tqdm"] is not vars(auto)["std_tqdm"]
 
 # %% ../nbs/messages.ipynb #3acdedd3
 def progress_bar(

@@ -9,6 +9,7 @@ __all__ = []
 
 # %% ../nbs/targets.ipynb #c5e4242f
 import errno
+import json
 import os
 import re
 from collections.abc import Callable
@@ -99,6 +100,7 @@ def _fill_folder(
         with _part_folder(real) as part:
             (fresh := part / "new").mkdir()
             fill(fresh)
+            if real.is_dir(): fresh.chmod(real.stat().st_mode & 0o777)
             for file in fresh.iterdir(): _store(file, fresh.stat().st_mode & 0o666)
             if check: check()
             if os.path.lexists(real):
@@ -120,7 +122,36 @@ def _write_folder(
     _fill_folder(folder, fill, lambda: _check_target(folder, force))
     return folder
 
-# %% ../nbs/targets.ipynb #ef8a4d2d
+# %% ../nbs/targets.ipynb #63317fd6
+def _metadata(
+    file: Path,     # `.safetensors`
+) -> dict:          # name → text; empty if there is none, or the file is of another kind
+    "What the header of a file of tensors says about it."
+    with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError), open(file, "rb") as f:
+        size = int.from_bytes(f.read(8), "little")
+        if size <= os.fstat(f.fileno()).st_size: return dict(json.loads(f.read(size)).get("__metadata__", {}))
+    return {}
+
+def _is_own(
+    file: Path,     # in the folder of a training
+) -> bool:
+    "Whether a training of fishlearn wrote a file."
+    if not _RUN_FILE.fullmatch(file.name) or not file.is_file(): return False
+    if file.suffix == ".safetensors": return bool({"state", "stage"} & set(_metadata(file)))
+    with suppress(OSError), open(file, "rb") as f: return f.read(11) == b"stage,epoch"
+    return False
+
+# %% ../nbs/targets.ipynb #a65559fc
+def _kept_stages(
+    run: Path,      # folder of a training
+) -> set | None:    # names of stages; None without a state that holds weights
+    "The finished stages of the state in the folder of a training."
+    with suppress(KeyError, TypeError, ValueError):
+        state = dict(json.loads(_metadata(run / "state.safetensors")["state"])["dict"])
+        if state["model"]: return {name for name, _ in state["done"]["dict"]}
+    return None
+
+# %% ../nbs/targets.ipynb #71ee472f
 _LOGS = ("tensorboard", "wandb", "mlflow.db", "mlflow.txt")
 
 def _check_run(
@@ -130,19 +161,25 @@ def _check_run(
     try:
         _check_length(run)
         _sweep(run)
-        if not os.path.lexists(run) or (run / "state.safetensors").is_file(): return
+        if not os.path.lexists(run): return
         names = set(os.listdir(run)) if run.is_dir() else set()
+        foreign = [n for n in ("state.safetensors", "history.csv") if n in names and not _is_own(run / n)]
     except OSError as e: raise _write_error(run, e) from None
+    if "state.safetensors" in names and foreign:
+        raise ArgumentError(f"{run / foreign[0]} is damaged, or was not written by fishlearn, so {run} is not touched; "
+                            "move it elsewhere, or choose another model folder.")
+    if "state.safetensors" in names: return
     if not names or names - set(_LOGS):
         raise ArgumentError(f"{run} is there and is no training of fishlearn, so it is not touched; "
                             "move it elsewhere, or choose another model folder.")
 
+# %% ../nbs/targets.ipynb #ef8a4d2d
 def _delete_run(
     run: Path,      # folder of a training
 ) -> None:
     "Delete what a training wrote, file by file, and then the folder if it is empty."
     with suppress(OSError):
-        if _foreign(run, _RUN_FILE.fullmatch): return _delete_files(run)
+        if _foreign(run, lambda name: _is_own(run / name)): return _delete_files(run)
         with _part_folder(run) as part:
             run.rename(gone := part / "run")
             _delete_files(gone)
@@ -153,5 +190,5 @@ def _delete_files(
 ) -> None:
     "Delete the files of a training, the state last, and the folder if it is empty."
     for file in sorted(run.iterdir(), key=lambda p: p.name == "state.safetensors"):
-        if _RUN_FILE.fullmatch(file.name) and not file.is_dir(): file.unlink()
+        if _is_own(file): file.unlink()
     with suppress(OSError): run.rmdir()

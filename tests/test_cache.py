@@ -396,3 +396,15 @@ def test_a_folder_named_locked_is_not_taken_for_a_lock(folder, capsys):
     database._failed(_cache_file(), error, write=False)
     assert "cannot be used ([Errno 13] Permission denied" in warnings(capsys)[0]
     assert not database._is_damage(error, write=False)
+
+
+def test_clear_with_a_folder_in_place_of_the_journal(tmp_path, monkeypatch):
+    "It said that the cache cannot be deleted, which was gone by then."
+    from pathlib import Path
+
+    from fishlearn import cache
+    monkeypatch.setattr(cache, "_cache_file", lambda: tmp_path / "kept-2.sqlite")
+    (tmp_path / "kept-2.sqlite").touch()
+    (tmp_path / "kept-2.sqlite-journal" / "mine").mkdir(parents=True)
+    cache.clear()
+    assert not (tmp_path / "kept-2.sqlite").exists() and Path(tmp_path, "kept-2.sqlite-journal/mine").is_dir()

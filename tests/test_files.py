@@ -50,6 +50,15 @@ def test_modes_follow_the_umask(umask):
     assert stat.S_IMODE(os.stat("a.json").st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_mode_of_a_replaced_file_is_kept(mode):
+    "A private result became readable for everyone."
+    _write_file("a.json", "{}")
+    os.chmod("a.json", mode)
+    _write_file("a.json", "[]")
+    assert (stat.S_IMODE(os.stat("a.json").st_mode), Path("a.json").read_text()) == (mode, "[]")
+
+
 def test_part_is_unguessable_and_exclusive(monkeypatch):
     "Two writers of one file have different hidden places, readable by nobody else."
     with _replacing("a.json") as first, _replacing("a.json") as second:
@@ -133,6 +142,8 @@ def test_charts():
     fig = Figure(figsize=(1, 1))
     with _replacing("chart.png") as spare: fig.savefig(spare)
     _check_file("chart.png", picture=True)
+    Path("photo.png").write_bytes(b"\x89PNG\0 after an evening with matplotlib")
+    with pytest.raises(ArgumentError, match="is not a chart of an earlier run"): _check_file("photo.png", picture=True)
 
 
 @pytest.mark.parametrize("name, error", [("x" * 300, "File name too long"), ("a\0b", "NUL"), ("loop", "loop|symbolic")])

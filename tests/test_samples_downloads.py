@@ -385,3 +385,13 @@ def test_a_checksum_of_another_kind_is_refused_before_anything_is_asked(server):
     with pytest.raises(ArgumentError, match="There is no checksum 'crc32'"):
         fetch(server.at("good"), "photos.bin", checksum="crc32:0")
     assert server.requests == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_refused_before_anything_is_asked(tmp_path, kind):
+    os.mkdir(tmp_path / "target") if kind == "folder" else os.mkfifo(tmp_path / "target")
+    before = os.lstat(tmp_path / "target").st_ino
+    with pytest.raises(ArgumentError, match="is a folder or a device, and no file; name a file to write"):
+        fetch("http://127.0.0.1:1/a", tmp_path / "target")
+    assert os.lstat(tmp_path / "target").st_ino == before and len(os.listdir(tmp_path)) == 1

@@ -1,4 +1,5 @@
 "Model folders are replaced as a whole; only what fishlearn wrote is deleted; what is cut off is finished."
+import json
 import os
 import stat
 import subprocess
@@ -114,6 +115,12 @@ def test_modes_follow_the_umask(umask):
     assert {stat.S_IMODE(p.stat().st_mode) for p in Path("m").iterdir()} == {0o666 & ~umask}
 
 
+def test_replaced_folder_stays_private():
+    os.chmod("model", 0o700)
+    _write_folder("model", write(2), force=True)
+    assert {stat.S_IMODE(Path(p).stat().st_mode) for p in ("model", "model/species.json")} == {0o700, 0o600}
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="mounting needs root")
 def test_mount_points_and_read_only_disks():
     if os.system("mount -t tmpfs tmpfs model 2>/dev/null"): pytest.skip("mounting is not allowed here")
@@ -170,12 +177,45 @@ def test_TemporaryFolders_of_the_dead_are_swept(dead, monkeypatch, tmp_path):
     assert names() == ["model"]
 
 
+def tensors(file, **metadata):
+    header = json.dumps(dict(__metadata__=metadata)).encode()
+    Path(file).write_bytes(len(header).to_bytes(8, "little") + header)
+
+
 def run(*files):
-    for f in ("state.safetensors", "history.csv", "stage-all.safetensors", *files):
+    Path("model.run").mkdir()
+    tensors("model.run/state.safetensors", state="{}", sha256="")
+    tensors("model.run/stage-all.safetensors", stage="all")
+    Path("model.run/history.csv").write_text("stage,epoch,lr\n")
+    for f in files:
         p = Path("model.run", f)
         p.parent.mkdir(parents=True, exist_ok=True)
         p.write_text("x")
     return Path("model.run").absolute()
+
+
+def other_weights(folder): tensors(folder / "state.safetensors", format="pt")
+
+
+def text_state(folder): (folder / "state.safetensors").write_text("mine")
+
+
+def other_history(folder): (folder / "history.csv").write_text("year,catch\n1998,12\n")
+
+
+@pytest.mark.parametrize("change", [other_weights, text_state, other_history])
+def test_names_do_not_make_a_training(change):
+    "--force deleted them by their names."
+    change(run())
+    before = {p: p.read_bytes() for p in Path("model.run").iterdir()}
+    with pytest.raises(ArgumentError, match="was not written by fishlearn"): _check_run(Path("model.run"))
+    assert {p: p.read_bytes() for p in Path("model.run").iterdir()} == before
+
+
+def test_weights_of_others_stay():
+    other_history(run("stage-mine.safetensors"))
+    _delete_run(Path("model.run").absolute())
+    assert names("model.run") == ["history.csv", "stage-mine.safetensors"]
 
 
 def test_run_is_deleted():

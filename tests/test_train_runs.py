@@ -4,7 +4,7 @@ from fastai.callback.core import Callback
 
 from fishlearn.data.folders import from_folder
 from fishlearn.data.tables import from_csv
-from fishlearn.errors import ArgumentError
+from fishlearn.errors import ArgumentError, JobError
 from fishlearn.messages import quiet
 from fishlearn.samples.fish import sample_fish
 from fishlearn.samples.reef import sample_reef
@@ -98,3 +98,50 @@ def test_several_species(tmp_path, config, sentence):
     (dict(bs=0), "bs must be above 0"), (dict(weights="gone.pth"), "There is no weights file gone.pth")])
 def test_refused_options(options, sentence):
     with pytest.raises(ArgumentError, match=sentence): TrainingConfig(**options)
+
+
+def test_force_starts_again_only_when_ready(few, tmp_path, monkeypatch):
+    "A mistyped option cost the earlier run."
+    from pathlib import Path
+
+    from fishlearn.callbacks.checkpoints import _read_state
+    from fishlearn.commands.train import _train_and_save
+    run = tmp_path / "out.run"
+    runs._open_run(run, False, dict(recipe="probe"))
+    before = (run / "state.safetensors").read_bytes()
+    for photos, options in (("nope", {}), (tmp_path, dict(recipe="nonsense")), (tmp_path, dict(log=["nonsense"])), (tmp_path, {})):
+        with pytest.raises((ArgumentError, JobError)): _train_and_save(str(photos), None, tmp_path / "out", False, True, options)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(runs, "_build_learner", lambda *args: 1 / 0)
+        fit(few, TrainingConfig("probe"), run=run, force=True)
+    with pytest.raises(ArgumentError, match="logger"): fit(few, TrainingConfig("probe", log="nonsense"), run=run, force=True)
+    assert (run / "state.safetensors").read_bytes() == before
+    runs._open_run(Path(run), False, dict(recipe="scratch"), force=True)
+    assert _read_state(run / "state.safetensors")["found"]["plan"] == dict(recipe="scratch")
+
+
+@pytest.mark.parametrize("broken, sentence", [
+    (None, "exists already; the training is kept in {run}, so move {out} elsewhere, and run the same command with --resume to save"),
+    ("all", "exists already; choose another folder"),
+    ("last", "kept in {run} up to the last state that could be written, so move {out} elsewhere, and run the same command with --resume to go on")])
+def test_target_that_appears_meanwhile(few, tmp_path, monkeypatch, caplog, broken, sentence):
+    "The training was lost in both ways that the sentence named, and it was not kept if its state could not be written."
+    from types import SimpleNamespace
+
+    from fishlearn.callbacks import checkpoints
+    from fishlearn.commands.train import _save
+    from fishlearn.errors import FishlearnError
+    from fishlearn.targets import _check_target, _kept_stages
+    run, out, write = tmp_path / "out.run", tmp_path / "out", checkpoints._write_state
+    def failing(file, state):
+        if broken and state["model"] and (broken == "all" or _kept_stages(run) is not None): raise JobError("The disk is full.")
+        write(file, state)
+    monkeypatch.setattr(checkpoints, "_write_state", failing)
+    monkeypatch.setattr(checkpoints.logger, "propagate", True)
+    history = runs.fit_photos(*few, TrainingConfig("finetune", epochs=1, bs=8), run=run).history
+    assert ("no state to resume from" in caplog.text, "last good state is kept" in caplog.text) == (broken == "all", broken == "last")
+    out.mkdir()
+    model = SimpleNamespace(history=history, save=_check_target)
+    with pytest.raises(FishlearnError) as e: _save(model, out, False, run)
+    assert sentence.format(run=run, out=out) in str(e.value)
+    assert (_kept_stages(run) is None) == (broken == "all") and run.is_dir()

@@ -167,23 +167,27 @@ class _SavedState(Callback):
         seed: int = 0,          # of the training
     ):
         self.file = None if folder is None else Path(folder) / "state.safetensors"
-        self.seed, self.warned = seed, False
+        self.seed, self.failed = seed, False    # `failed`: could the last state not be written?
         state: dict = dict(done={}, found={}, now={}, lrs={}, model=None)
         if resume and self.file and is_main_process() and self.file.is_file():
             state = _read_state(self.file)
             if not _is_training(state): raise _damaged(self.file, "its form")
         self.state = broadcast(state)
         self.loaded = self.state["model"] is None
+        self.kept = not self.loaded     # are there weights to resume from?
 
     def _write(self):
         "Write the state, if there is a folder and this is the main process."
         if self.file is None or not is_main_process(): return
         try:
             _write_state(self.file, self.state)
+            self.kept = self.state["model"] is not None
             _write_file(self.file.with_name("history.csv"), _csv_text(self.history))
         except JobError as e:
-            if not self.warned: logger.warning(f"{e} Training continues, and the last good state is kept.")
-            self.warned = True
+            what = "and the last good state is kept" if self.kept else "but there is no state to resume from"
+            if not self.failed: logger.warning(f"{e} Training continues, {what}.")
+            self.failed = True
+        else: self.failed = False
 
     @property
     def history(self) -> pd.DataFrame:      # columns `stage`, `epoch`, `lr`, losses, metrics

@@ -16,6 +16,7 @@ import typer
 from fishlearn.commands.common import (
     _app,
     _check_targets,
+    _check_unlisted,
     _GroupCol,
     _Json,
     _label_argument,
@@ -99,6 +100,7 @@ def check(
     from fishlearn.reports.data_card import audit_photos, data_card
     label = _label_argument(photos, label_re, label_col)
     table = photo_table(photos, label, path_col, group_col or None, label_delim, boxes=boxes)
+    _check_unlisted(lambda: table.path, csv, json_file, html)
     logger.info(summary := photos_summary(table))
     card = data_card(*audit_photos(table))
     if csv: _write_photos(card.table, csv)

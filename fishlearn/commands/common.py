@@ -133,6 +133,8 @@ def _is_same_file(
     try: return os.path.realpath(a) == os.path.realpath(b) or os.path.samefile(a, b)
     except (OSError, ValueError): return False
 
+_PRINTED = "/dev/stdout", "/dev/stderr"
+
 def _check_targets(
     inputs,         # what is read: a path, or a list of paths
     *files,         # texts to write, or None
@@ -143,11 +145,32 @@ def _check_targets(
     from fishlearn.files import _check_file, _is_stream
     for file in files: _check_file(file)
     _check_file(chart, picture=True)
-    targets = [f for f in (*files, chart) if f and not _is_stream(f)]
+    targets = [f for f in (*files, chart) if f and (os.path.isfile(f) or not _is_stream(f))]
+    read = [inputs] if isinstance(inputs, (str, Path)) else inputs
     for f in targets:
-        if f != chart and os.path.exists(f) and _is_photo_name(os.path.basename(os.path.realpath(f))):
+        real = Path(os.path.realpath(f))
+        among = f != chart or any(real.is_relative_to(os.path.realpath(i)) for i in read)
+        if among and real.exists() and _is_photo_name(real.name):
             raise ArgumentError(f"{f} is a photo and is not overwritten; name another file to write.")
-        if any(_is_same_file(f, i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)):
+        if any(_is_same_file(f, i) for i in read):
             raise ArgumentError(f"{f} is one of the inputs and is not overwritten; name another file to write.")
-    if any(_is_same_file(a, b) for i, a in enumerate(targets) for b in targets[:i]):
+    targets = [f for f in targets if not _is_stream(f)] + [f for f in _PRINTED if os.path.isfile(f)]
+    if any(_is_same_file(a, b) for i, a in enumerate(targets) for b in targets[:i] if b not in _PRINTED):
         raise ArgumentError("Each result must go to a file of its own; name different files.")
+
+# %% ../../nbs/commands/common.ipynb #f1d99aec
+def _check_unlisted(
+    list_photos,    # function that returns the paths of the photos
+    *files,         # files to write, or None
+) -> None:
+    "Refuse to write over a photo, whatever its name."
+    from fishlearn.messages import quiet
+    found = {f: os.stat(f) for f in files if f and os.path.isfile(f)}
+    if not found: return
+    with quiet(): photos = {str(p).partition("#xywh=")[0] for p in list_photos()}
+    for photo in photos:
+        try: info = os.stat(photo)
+        except (OSError, ValueError): continue
+        for f in found:
+            if os.path.samestat(info, found[f]):
+                raise ArgumentError(f"{f} is one of the photos and is not overwritten; name another file to write.")

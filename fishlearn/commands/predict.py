@@ -17,6 +17,7 @@ import typer
 from fishlearn.commands.common import (
     _app,
     _check_targets,
+    _check_unlisted,
     _Json,
     _label_argument,
     _LabelCol,
@@ -46,10 +47,12 @@ def evaluate(
 ):
     "Evaluate a model on photos whose species is known."
     _check_targets(photos, json_file)
+    from fishlearn.data.photos import photo_table
     from fishlearn.deploy.species_model import SpeciesModel
     from fishlearn.files import _write_file
     from fishlearn.messages import _show
     label = _label_argument(photos, label_re, label_col)
+    _check_unlisted(lambda: photo_table(photos, label, path_col, None, label_delim, boxes=boxes).path, json_file)
     evaluation = SpeciesModel.load(model).evaluate(photos, label, path_col, label_delim, boxes, conflicts)
     metrics = evaluation.metrics()
     _print_evaluation(metrics)
@@ -92,7 +95,9 @@ def predict(
 ):
     "Identify the species in photos."
     _check_targets(photos, csv)
+    from fishlearn.deploy.predict import _list_photos
     from fishlearn.deploy.species_model import SpeciesModel
+    _check_unlisted(lambda: _list_photos(photos, boxes), csv)
     table = SpeciesModel.load(model, precision).predict(photos, top, boxes)
     if csv: _write_answers(table, csv)
     else: _print_answers(table)

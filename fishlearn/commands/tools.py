@@ -17,6 +17,7 @@ import typer
 from fishlearn.commands.common import (
     _app,
     _check_targets,
+    _check_unlisted,
     _Json,
     _label_argument,
     _LabelCol,
@@ -78,10 +79,12 @@ def bench(
     from fishlearn.bench.measure import _bench_photos, run_benches
     from fishlearn.bench.timing import bench_table, plot_bench
     from fishlearn.csv_cells import _csv_text
+    from fishlearn.data.photos import photo_table
     from fishlearn.files import _replacing, _write_file
     from fishlearn.models.hardware import best_device, machine
     from fishlearn.parts import _TemporaryFolder
     label = photos and _label_argument(photos, label_re, label_col)
+    if photos: _check_unlisted(lambda: photo_table(photos, label, path_col).path, json_file, csv, chart)
     with _TemporaryFolder() as folder:
         table = bench_table(run_benches(_bench_photos(photos, label, path_col, folder), only or (), arch))
     _print_bench(table)

@@ -32,7 +32,7 @@ from fishlearn.commands.common import (
     _print_evaluation,
     _with_box_options,
 )
-from ..errors import ArgumentError, JobError
+from ..errors import ArgumentError, FishlearnError, JobError
 from ..signals import _stop
 from ..train.config import _RENAMED, SplitConfig, TrainingConfig
 
@@ -135,13 +135,29 @@ def _save(
     run: Path,      # folder of its training
 ) -> None:
     "Save a model, then delete the state of its training; if it can't be saved, say that the training is kept."
-    from fishlearn.targets import _delete_run
+    from fishlearn.targets import _delete_run, _kept_stages
     try: model.save(out, force)
-    except JobError as e:
-        if not _has_state(run): raise
-        raise JobError(f"{str(e).rstrip('.')}; the training is kept in {run}, so run the same command with --resume "
-                       "to save the model.") from None
+    except FishlearnError as e:
+        if (stages := _kept_stages(run)) is None: raise
+        taken = isinstance(e, ArgumentError)     # something is there by now that was not before
+        why = str(e).partition(";")[0] if taken else str(e).rstrip(".")
+        way = f"so move {out} elsewhere, and" if taken else "so"
+        whole = set(model.history.stage) <= stages
+        part, goal = ("", "save the model") if whole else (" up to the last state that could be written", "go on there")
+        raise JobError(f"{why}; the training is kept in {run}{part}, {way} run the same command with --resume "
+                       f"to {goal}.") from None
     _delete_run(run)
+
+def _check_inputs(
+    out: Path,      # model folder to write
+    *inputs,        # paths of what is read; anything else is ignored
+) -> None:
+    "Refuse to replace a folder that holds what is read."
+    real = os.path.realpath(out)
+    for path in inputs:
+        if not isinstance(path, (str, Path)) or not os.path.exists(path): continue
+        if Path(os.path.realpath(path)).is_relative_to(real):
+            raise ArgumentError(f"{path} is one of the inputs, so {out} is not replaced; choose another folder.")
 
 def _train_and_save(
     photos: str,    # input
@@ -152,16 +168,16 @@ def _train_and_save(
     options: dict,  # of `train_species_model`; None where one was not given
 ):                  # `SpeciesModel`
     "Check the targets, train, and save."
-    from fishlearn.targets import _check_run, _check_target, _delete_run
+    from fishlearn.targets import _check_run, _check_target
     _check_target(out, force)
+    _check_inputs(out, photos, options.get("previous_split"), options.get("weights"))
     _check_run(run := _run_folder(out))
     from fishlearn.core import train_species_model
     from fishlearn.processes import _local_only, is_main_process
-    if force and not resume and is_main_process(): _delete_run(run)
     if os.environ.get("RANK", "0") != "0": sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     chosen = {k: v for k, v in options.items() if v is not None}
     if "size" in chosen: chosen["size"] = _parse_size(chosen["size"])
-    model = train_species_model(photos, label, run=run, resume=resume, **chosen)
+    model = train_species_model(photos, label, run=run, resume=resume, force=force, **chosen)
     if is_main_process():
         with _local_only(): _save(model, out, force, run)
     return model

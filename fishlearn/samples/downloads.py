@@ -8,6 +8,7 @@ Docs: https://fishlearn.github.io/fishlearn/samples/downloads.html.md"""
 __all__ = ['fetch']
 
 # %% ../../nbs/samples/downloads.ipynb #87b9cf4d
+import os
 import re
 import shutil
 import time
@@ -230,6 +231,8 @@ def fetch(
     file = Path(file)
     if not _is_address(url): raise ArgumentError(f"{url!r} is no address; write one that begins with https://.")
     if isinstance(checksum, str): _check_option(checksum.partition(":")[0], _CHECKSUMS, "checksum")
+    if os.path.exists(file) and not file.is_file():
+        raise ArgumentError(f"{file} is a folder or a device, and no file; name a file to write.")
     try:
         if file.is_file() and _is_right(file, size, checksum): return file
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,7 @@ from ..models.hardware import ComputeConfig, best_device, hardware_summary
 from ..models.hardware import autotune as _autotune_network
 from ..models.losses import species_loss
 from ..processes import broadcast, is_distributed, is_main_process, main_process_first
+from ..targets import _check_run, _delete_run
 from .augment import _check_augmentation, augmentation
 from .balance import _check_balance, _choose_balance, balanced_loader
 from .config import _RECIPE_OPTIONS, TrainingConfig
@@ -106,12 +107,16 @@ def _open_run(
     resume: bool,           # continue what is there?
     plan: dict,             # what the run consists of: name → text
     seed: int = 0,          # of the training
+    force: bool = False,    # start again if there is another run?
 ) -> Checkpoint:
     "Start a run, or resume one."
     if resume and run is None:
         raise ArgumentError("There is no folder to resume from; name the run's folder with run=.")
     there = broadcast(run is not None and (Path(run) / "state.safetensors").is_file())
-    if there and not resume:
+    if there and not resume and force and is_main_process():
+        _check_run(Path(run))
+        _delete_run(Path(run))
+    if there and not resume and not force:
         raise ArgumentError(f"{run} holds an unfinished run; continue it with resume=True (--resume), "
                             "or delete the folder to start again.")
     checkpoint = Checkpoint(run, resume, seed)
@@ -197,6 +202,7 @@ def fit_photos(
     multilabel: bool = False,               # several species on one photo?
     run=None,                               # folder to keep the state in, for resuming
     resume: bool = False,                   # continue the run in that folder?
+    force: bool = False,                    # start again if there is another run?
 ) -> TrainingResult:
     "Train on the `train` rows of a photo table."
     config, counts = config or TrainingConfig(), species_counts(table[table.split == "train"]).to_numpy()
@@ -205,11 +211,12 @@ def fit_photos(
     _silence_fastai_bars()
     config, messages = _resolve(config, counts if multilabel else counts.argmax(1), best_device())
     if is_main_process() and messages: logger.info("\n".join(messages))
-    checkpoint = _open_run(run, resume, _run_plan(config, table, store), config.seed)
     with main_process_first(): learn = _build_learner(table, store, config, multilabel)
+    logs, keywords = loggers(config.log, run), _recipe_keywords(config)
+    checkpoint = _open_run(run, resume, _run_plan(config, table, store), config.seed, force)
     cbs = _training_callbacks(config, _training_hardware(learn, config, checkpoint), len(learn.dls.valid_ds) > 0)
-    with learn.added_cbs([checkpoint, *learn.policy.cbs, *cbs, *loggers(config.log, run)]), distributed_training(learn):
-        history = RECIPES[config.recipe](learn, **_recipe_keywords(config))
+    with learn.added_cbs([checkpoint, *learn.policy.cbs, *cbs, *logs]), distributed_training(learn):
+        history = RECIPES[config.recipe](learn, **keywords)
     if config.recipe == "metric" and len(learn.dls.valid_ds) and not is_distributed():
         logger.info(f"scores of three ways to classify:\n{_score_embeddings(learn).round(3)}")
     return TrainingResult(learn, history, config)

@@ -58,7 +58,7 @@ def _save_stage(
     weights = {k: v.detach().cpu().contiguous() for k, v in get_model(learn.model).state_dict().items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(file) as spare: save_file(weights, spare)
+        with _replacing(file) as spare: save_file(weights, spare, metadata=dict(stage=stage))
     except Exception as e: logger.warning(f"{file} cannot be written ({e}): training continues")
 
 def load_stage(
@@ -99,6 +99,16 @@ def _run_stage(
     return history
 
 # %% ../../nbs/train/stages.ipynb #84d9cfb4
+def _saved_summary(
+    checkpoint: Checkpoint,     # of a training that is stopped
+) -> str:
+    "What is saved of a training, and how it is continued."
+    if not checkpoint.file: return "nothing is saved, because the run has no folder; name one with run="
+    folder, done = checkpoint.file.parent, len(checkpoint.state["now"].get("rows", ()))
+    if checkpoint.failed and not checkpoint.kept: return f"nothing is saved, because {folder} could not be written"
+    what = "its last good state is" if checkpoint.failed else f"{done} epochs of it are"
+    return f"{what} saved in {folder}; continue with resume=True (--resume)"
+
 @contextmanager
 def _interruptible(
     learn: Learner,     # about to train
@@ -107,10 +117,8 @@ def _interruptible(
     "Explain how to continue after Ctrl-C, and always undo changes to the network's `forward`."
     try: yield
     except KeyboardInterrupt:
-        done, file = len(learn.checkpoint.state["now"].get("rows", ())), learn.checkpoint.file
-        kept = (f"{done} epochs of it are saved in {file.parent}; continue with resume=True (--resume)" if file
-                else "nothing is saved, because the run has no folder; name one with run=")
-        if is_main_process(): logger.warning(f"\nstopped in epoch {done + 1} of stage {stage!r}: {kept}")
+        done, saved = len(learn.checkpoint.state["now"].get("rows", ())), _saved_summary(learn.checkpoint)
+        if is_main_process(): logger.warning(f"\nstopped in epoch {done + 1} of stage {stage!r}: {saved}")
         raise
     finally:
         for cb in learn.cbs:
