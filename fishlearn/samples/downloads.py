@@ -134,7 +134,9 @@ class _WholeRequest(_SingleRequest):
     ) -> None:
         "Store what arrives."
         etag = r.headers.get("ETag", "W/")
-        self.part.start(answer.start, r.headers.get("Last-Modified", "") if etag.startswith("W/") else etag)
+        version = r.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
+        if answer.start: self.part.start(answer.start, self.part.version or version, self.part.total or answer.total)
+        else: self.part.start(0, version, answer.total)
         options = dict(initial=answer.start, unit="B", unit_scale=True) | (dict(disable=True) if self.silent else {})
         with progress_bar(description=self.file.name, total=answer.total or self.size, **options) as bar:
             while block := self.read(r, self.limit(answer)):
@@ -151,6 +153,9 @@ class _WholeRequest(_SingleRequest):
             if answer.start is None:
                 self.part.start()
                 raise _Failure("the server does not resume where it broke off", again=have > 0)
+            if r.status_code != 200 and not self.part.fits(r.headers, answer.total):
+                self.part.start()
+                raise _Failure("the server goes on with another version of the file", again=True)
             if r.status_code == 416: return
             self.accept(r, answer)
             total = answer.total or self.size
