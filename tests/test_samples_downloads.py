@@ -403,3 +403,10 @@ def test_a_checksum_of_another_kind_is_refused_before_anything_is_asked(server):
     with pytest.raises(ArgumentError, match="There is no checksum 'crc32'"):
         fetch(server.at("good"), "photos.bin", checksum="crc32:0")
     assert server.requests == []
+
+
+def test_a_long_pause_does_not_hide_why(tmp_path):
+    "The time was up during the pause, and the request after it was cut."
+    def answer(request, send): send(ok(b"Retry-After: 999999999", b"Content-Length: 0", status=b"429 Slow Down"))
+    with raw_server(answer) as url, pytest.raises(JobError, match="the server answers 429 Too Many Requests"):
+        fetch(url, tmp_path / "a.bin", timeout=.3, tries=1)

@@ -186,11 +186,11 @@ class _ResumedRequest(_ExplainedRequest):
     "Requests until nothing is missing."
     def resume(self) -> None:
         "Request what is missing until the part is complete."
-        fails, most = 0, self.part.size
+        fails, most, failure = 0, self.part.size, None
         while True:
             if not self.part.version and self.size is None and self.checksum is None: self.part.start()
             try: return self.pull()
-            except _Failure as e: failure = e
+            except _Failure as e: failure = failure if failure and self.clock.left <= 0 else e     # cut: not the reason
             fails, most = (0, self.part.size) if self.part.size > most else (fails + 1, most)
             if self.clock.left <= 0: raise self.failed(self.too_slow() or failure.why)
             if fails >= self.tries or not (failure.again or self.is_gone(failure)): break
