@@ -129,3 +129,15 @@ def test_cache_and_bench(here, tmp_path, monkeypatch):
     assert [c["what"] for c in json.loads((here / "b.json").read_text())["found"]] == ["check and decode 72 photos"]
     assert len((here / "b.csv").read_text().splitlines()) == 2 and (here / "b.png").stat().st_size > 5000
     assert run("cache", "--clear", cwd=here)[1].split()[0] == "0"
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "OSError(12, 'Cannot allocate memory')", "RuntimeError('std::bad_alloc')",
+                                   "RuntimeError(\"can't start new thread\")",
+                                   "ImportError('libx.so: failed to map segment from shared object')",
+                                   "RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')"])
+def test_too_little_memory_is_one_sentence(error):
+    script = (f"from fishlearn.cli import main; from fishlearn.commands.common import _app\n"
+              f"@_app.command()\ndef fail(): raise {error}\nmain(['fail'])")
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, "fishlearn: there is not enough memory; close other programs, "
+                                                 "or use a computer with more.\n")

@@ -20,7 +20,7 @@ from threading import Lock
 import numpy as np
 
 from ..data.reading import _sides
-from ..errors import ArgumentError, JobError, _check_option
+from ..errors import ArgumentError, JobError, _check_option, _is_short_of_memory
 
 # %% ../../nbs/models/engines.ipynb #47a0b8fb
 def write_graph(
@@ -85,6 +85,7 @@ def onnx_engine(
     options.intra_op_num_threads = threads
     try: session = InferenceSession(str(graph), options, providers=providers)
     except Exception as e:
+        if _is_short_of_memory(e): raise
         raise JobError(f"{graph} is damaged ({type(e).__name__}); copy the model folder again.") from None
     def run(x): return session.run(None, {session.get_inputs()[0].name: x})[0]
     run.bs = 4 if providers == ["CPUExecutionProvider"] else 64  # type: ignore[attr-defined]
