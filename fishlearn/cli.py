@@ -81,7 +81,8 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    for message in ("Your generator is empty", "Glyph"): warnings.filterwarnings("ignore", message=message)
+    for message in ("Your generator is empty", "Glyph", "(?s).*joblib will operate in serial mode"):
+        warnings.filterwarnings("ignore", message=message)
     with _stoppable(program=args is None) as stop:
         status = _run(sys.argv[1:] if args is None else args)
         if stop.number and status:

@@ -141,3 +141,22 @@ def test_too_little_memory_is_one_sentence(error):
     done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
     assert (done.returncode, done.stderr) == (1, "fishlearn: there is not enough memory; close other programs, "
                                                  "or use a computer with more.\n")
+
+
+def test_a_demo_that_is_stopped_can_be_started_again(tmp_path, monkeypatch):
+    "Photos that were half drawn were in its way."
+    from fishlearn.commands.train import demo
+    def stopped(folder, *args, **kwargs):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+        raise KeyboardInterrupt
+    monkeypatch.setattr("fishlearn.samples.fish.sample_fish", stopped)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt): demo(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_warning_where_memory_cannot_be_shared():
+    script = ("from fishlearn.cli import main; from fishlearn.commands.common import _app; import warnings\n@_app.command()\n"
+              "def warn(): warnings.warn('[Errno 28] No space left on device.  joblib will operate in serial mode')\nmain(['warn'])")
+    assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True).stderr == ""
