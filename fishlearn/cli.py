@@ -8,6 +8,9 @@ Docs: https://fishlearn.github.io/fishlearn/cli.html.md"""
 __all__ = ['main']
 
 # %% ../nbs/cli.ipynb #9ccc5d91
+import errno
+import os
+import re
 import sys
 import traceback
 import warnings
@@ -36,6 +39,14 @@ def _take_verbosity(
     return [word for word in words if word not in _VERBOSITY]
 
 # %% ../nbs/cli.ipynb #dfc101ff
+def _shown_file(
+    name,               # of a file that cannot be written, or None
+) -> str:               # without the hidden names of files that are being written
+    "What to call a file in a message."
+    from fishlearn.parts import _PART
+    if hidden := re.match(rf"(.*?)[/\\][^/\\]*{_PART}", str(name)): return f"a file in {hidden[1]}"
+    return "a file" if name is None else os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)
+
 def _sentence(
     error: Exception,   # that ended a command
 ) -> str:               # without a full stop
@@ -46,8 +57,10 @@ def _sentence(
     if _is_short_of_memory(error):
         return f"there is not enough memory; close other programs, or use a computer with more{way_on}"
     if hasattr(error, "format_message"): return error.format_message().rstrip(".")      # of Typer: wrong arguments
-    if (why := _system_error(error)) and why.errno in _ADVICE:
-        return str(_write_error(why.filename or "a file", why)).rstrip(".") + way_on
+    why = _system_error(error)
+    if why and why.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many files are open; allow more, for example with ulimit -n 1024{way_on}"
+    if why and why.errno in _ADVICE: return str(_write_error(_shown_file(why.filename), why)).rstrip(".") + way_on
     return f"unexpected error ({type(error).__name__}: {error}); run again with fishlearn --debug … and report it"
 
 def _explain(

@@ -160,3 +160,12 @@ def test_no_warning_where_memory_cannot_be_shared():
     script = ("from fishlearn.cli import main; from fishlearn.commands.common import _app; import warnings\n@_app.command()\n"
               "def warn(): warnings.warn('[Errno 28] No space left on device.  joblib will operate in serial mode')\nmain(['warn'])")
     assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True).stderr == ""
+
+
+def test_hidden_names_are_not_shown():
+    from fishlearn.cli import _sentence
+    hidden = "/data/.fish.csv.94a99db1-28817-3811b50052f4b336.part/fish.csv"
+    assert _sentence(OSError(27, "File too large", hidden)).startswith("a file in /data cannot be written: File too large; ")
+    assert _sentence(OSError(27, "File too large", "/data/fish.csv")).startswith("/data/fish.csv cannot be written: ")
+    assert _sentence(OSError(27, "File too large")).startswith("a file cannot be written: ")
+    assert _sentence(OSError(24, "Too many open files", hidden)).startswith("too many files are open; allow more")
