@@ -154,8 +154,8 @@ def place(file):
 
 def command_rows():
     "A row for each command of the program."
-    from fishlearn.cli import app
-    for name, command in typer.main.get_command(app).commands.items():
+    from fishlearn.cli import _load_commands
+    for name, command in typer.main.get_command(_load_commands()).commands.items():
         shown = [p for p in command.params if not getattr(p, "hidden", False)]
         words = [p.name.upper() if p.param_type_name == "argument" else "/".join(p.opts[:1] + p.secondary_opts)
                  for p in shown]

@@ -39,6 +39,12 @@ def _is_locked(
     "Whether SQLite says that somebody else has the lock."
     return isinstance(error, sqlite3.Error) and "locked" in str(error)
 
+def _is_full(
+    error: BaseException,   # of any kind
+) -> bool:
+    "Whether SQLite says that the disk is full."
+    return isinstance(error, sqlite3.Error) and "full" in str(error)
+
 def _wait(
     file: Path,             # the cache
     attempt: Callable,      # raises an error while the file is locked
@@ -106,9 +112,11 @@ def _open(
     try:
         if not _wait(file, begin, patience): _create(file, base, tables, patience)
         if tables() != _SCHEMA: raise _UnusableFile("is not a cache of this version")
-    except BaseException:
+    except BaseException as e:
         base.close()
-        raise
+        if not _is_full(e): raise
+        if _is_cache(file): _delete(file)
+        raise OSError("the disk is full") from None
     return base
 
 # %% ../nbs/database.ipynb #b3bfcaa7
@@ -166,11 +174,12 @@ def _tell(
 def _is_cache(
     file: Path,         # damaged, perhaps
 ) -> bool:
-    "Whether a file is empty, or its first bytes say that it is a cache of fishlearn."
+    "Whether a file is empty, or its first bytes say that it is a cache of fishlearn or has no tables."
     if not file.is_file(): return not os.path.lexists(file)
     with suppress(OSError), open(file, "rb") as f:
-        head = f.read(72)
-        return not head or head[:16] == b"SQLite format 3\0" and head[68:] == _MARK.to_bytes(4, "big")
+        head = f.read(105)
+        ours, bare = head[68:72] == _MARK.to_bytes(4, "big"), head[100:] == b"\r\0\0\0\0"
+        return not head or head[:16] == b"SQLite format 3\0" and (ours or bare)
     return False
 
 def _delete(
@@ -201,7 +210,7 @@ def _is_damage(
     write: bool,        # was it about writing?
 ) -> bool:
     "Whether an error is about the file itself, and will come again."
-    if isinstance(error, sqlite3.Error) and "full" in str(error): return not write
+    if _is_full(error): return not write
     kinds = sqlite3.DatabaseError, sqlite3.IntegrityError, sqlite3.OperationalError
     return isinstance(error, (_UnusableFile, UnicodeError)) or type(error) in kinds and not _PASSES.search(str(error))
 

@@ -7,6 +7,9 @@ Docs: https://fishlearn.github.io/fishlearn/errors.html.md"""
 # %% auto #0
 __all__ = ['FishlearnError', 'JobError', 'ArgumentError']
 
+# %% ../nbs/errors.ipynb #64a253ee
+import re
+
 # %% ../nbs/errors.ipynb #1e19488a
 class FishlearnError(Exception):
     "A failure that one sentence explains; the base class of `ArgumentError` and `JobError`."
@@ -33,3 +36,14 @@ def _check_option(
     "Return a valid name unchanged; list the valid names otherwise."
     if value in list(options): return value
     raise ArgumentError(f"There is no {what} {value!r}; write one of: {', '.join(map(str, options))}.")
+
+# %% ../nbs/errors.ipynb #c86768b8
+_NO_MEMORY = re.compile("(?i)out of memory|allocate memory|unable to allocate|bad_?alloc|new thread|map segment")
+
+def _is_short_of_memory(
+    error: BaseException | None,    # of any library
+) -> bool:
+    "Whether an error, or what caused it, says that there is not enough memory."
+    if error is None: return False
+    kind = isinstance(error, MemoryError) or not isinstance(error, FishlearnError) and _NO_MEMORY.search(str(error))
+    return bool(kind) or _is_short_of_memory(error.__cause__ or error.__context__)

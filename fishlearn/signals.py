@@ -81,7 +81,7 @@ def _stoppable(
     finally:
         _stop.guard.cancel()
         sys.unraisablehook = hook
-        for number, before in kept.items(): signal.signal(number, signal.SIG_DFL if program else before)
+        for number, before in kept.items(): signal.signal(number, signal.SIG_IGN if program else before)
 
 # %% ../nbs/signals.ipynb #9a58ebc5
 def _end_children() -> None:

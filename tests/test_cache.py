@@ -408,3 +408,27 @@ def test_clear_with_a_folder_in_place_of_the_journal(tmp_path, monkeypatch):
     (tmp_path / "kept-2.sqlite-journal" / "mine").mkdir(parents=True)
     cache.clear()
     assert not (tmp_path / "kept-2.sqlite").exists() and Path(tmp_path, "kept-2.sqlite-journal/mine").is_dir()
+
+
+SMALL = """
+import os, sys
+from pathlib import Path
+from fishlearn.cache import get_many, put_many
+folder = Path(os.environ["FISHLEARN_CACHE"])
+for i in range(3):
+    put_many("x", {f"{i}{j}": os.urandom(50000) for j in range(4)})
+    get_many("x", [f"{i}0"])
+print(sorted(f.name for f in folder.iterdir()))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a small disk")
+@pytest.mark.parametrize("size", [20, 100, 200, 300, 600])
+def test_a_small_disk_is_called_full_and_nothing_stays(tmp_path, size):
+    mount = f"mount -t tmpfs -o size={size}k tmpfs '{tmp_path}' && exec '{sys.executable}' -c \"$0\""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode: pytest.skip("mounts are forbidden")
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", mount, SMALL], env=dict(os.environ, FISHLEARN_CACHE=str(tmp_path)),
+                          capture_output=True, text=True)
+    *told, left = done.stdout.splitlines()
+    assert done.returncode == 0 and len(told) == 1 and "is full); " in told[0], (done.stdout, done.stderr)
+    assert left in ("[]", "['kept-2.sqlite']")

@@ -129,3 +129,43 @@ def test_cache_and_bench(here, tmp_path, monkeypatch):
     assert [c["what"] for c in json.loads((here / "b.json").read_text())["found"]] == ["check and decode 72 photos"]
     assert len((here / "b.csv").read_text().splitlines()) == 2 and (here / "b.png").stat().st_size > 5000
     assert run("cache", "--clear", cwd=here)[1].split()[0] == "0"
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "OSError(12, 'Cannot allocate memory')", "RuntimeError('std::bad_alloc')",
+                                   "RuntimeError(\"can't start new thread\")",
+                                   "ImportError('libx.so: failed to map segment from shared object')",
+                                   "RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')"])
+def test_too_little_memory_is_one_sentence(error):
+    script = (f"from fishlearn.cli import main; from fishlearn.commands.common import _app\n"
+              f"@_app.command()\ndef fail(): raise {error}\nmain(['fail'])")
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, "fishlearn: there is not enough memory; close other programs, "
+                                                 "or use a computer with more.\n")
+
+
+def test_a_demo_that_is_stopped_can_be_started_again(tmp_path, monkeypatch):
+    "Photos that were half drawn were in its way."
+    from fishlearn.commands.train import demo
+    def stopped(folder, *args, **kwargs):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+        raise KeyboardInterrupt
+    monkeypatch.setattr("fishlearn.samples.fish.sample_fish", stopped)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt): demo(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_warning_where_memory_cannot_be_shared():
+    script = ("from fishlearn.cli import main; from fishlearn.commands.common import _app; import warnings\n@_app.command()\n"
+              "def warn(): warnings.warn('[Errno 28] No space left on device.  joblib will operate in serial mode')\nmain(['warn'])")
+    assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True).stderr == ""
+
+
+def test_hidden_names_are_not_shown():
+    from fishlearn.cli import _sentence
+    hidden = "/data/.fish.csv.94a99db1-28817-3811b50052f4b336.part/fish.csv"
+    assert _sentence(OSError(27, "File too large", hidden)).startswith("a file in /data cannot be written: File too large; ")
+    assert _sentence(OSError(27, "File too large", "/data/fish.csv")).startswith("/data/fish.csv cannot be written: ")
+    assert _sentence(OSError(27, "File too large")).startswith("a file cannot be written: ")
+    assert _sentence(OSError(24, "Too many open files", hidden)).startswith("too many files are open; allow more")

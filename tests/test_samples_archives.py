@@ -296,3 +296,29 @@ def test_whatever_bytes_change_an_archive_is_unpacked_or_refused(folder, kind):
         try: shutil.rmtree(unpack("bad", "deep/new"))
         except FishlearnError: pass
         assert nothing_written()
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    from fishlearn.parts import _machine_key
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive: archive.writestr("a.txt", "hello")
+    (tmp_path / f".new.{_machine_key()}-999999999-0123456789abcdef.part").mkdir()
+    unpack(tmp_path / "a.zip", tmp_path / "new")
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "new"]
+
+
+def test_an_archive_without_files_is_refused(tmp_path):
+    (tmp_path / "zeros.tar").write_bytes(bytes(10240))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"): pass
+    with zipfile.ZipFile(tmp_path / "folders.zip", "w") as archive: archive.writestr("a/", "")
+    for name in ("zeros.tar", "empty.zip", "folders.zip"):
+        with pytest.raises(JobError, match=f"There are no files in .*{name}; download it again"):
+            unpack(tmp_path / name, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_names_that_are_too_long_are_told_apart(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive: archive.writestr("a" * 300, "hello")
+    with pytest.raises(JobError, match="a name in it is too long"): unpack(tmp_path / "a.zip", tmp_path / "new")
+    with pytest.raises(JobError, match="cannot be written: .*; choose a shorter name"):
+        unpack(tmp_path / "a.zip", tmp_path / ("b" * 300))
+    assert os.listdir(tmp_path) == ["a.zip"]

@@ -90,12 +90,30 @@ def test_a_complete_part_needs_only_its_check_and_a_longer_one_is_dropped(server
     assert server.requests == requests
 
 
-def test_a_server_that_corrects_its_length_is_believed(server):
-    assert is_whole(fetch(server.at("claims-more"), "photos.bin"))
+@pytest.mark.parametrize("headers, first", [
+    ([b'ETag: "2"', b"Content-Range: bytes 5-9/10"], False),
+    ([b'ETag: "1"', b"Content-Range: bytes 5-8/9"], False),
+    ([b"Content-Range: bytes */5"], False),
+    ([b"Last-Modified: Mon, 02 Jan 2006 15:04:05 GMT", b"Content-Range: bytes 5-9/10"], True),
+    ([b'ETag: W/"1"', b"Content-Range: bytes 5-9/10"], True)])
+@pytest.mark.parametrize("calls", [1, 2])
+def test_versions_are_not_joined(tmp_path, headers, first, calls):
+    "A server may send the rest of another version, although it was asked not to."
+    def answer(request, send):
+        if b"Range" not in request: return send(ok(b"Content-Length: 10", b'ETag: "1"', body=b"01234" if not asked else whole))
+        asked.append(request)
+        rest = b"" if b"*" in headers[0] else b"abcd" if headers[-1].endswith(b"/9") else b"abcde"
+        send(ok(b"Content-Length: %d" % len(rest), *headers, body=rest, status=b"206 Partial Content" if rest else b"416 No"))
+    asked, whole = [], b"0123456789"
+    with raw_server(answer) as url:
+        if calls == 2:
+            with pytest.raises(JobError): fetch(url, tmp_path / "a.bin", tries=0)
+        assert fetch(url, tmp_path / "a.bin").read_bytes() == (b"01234abcde" if first else whole)
 
 
 @pytest.mark.parametrize("how, options, why", [
     ("boasts", dict(tries=2), "it broke off after 350kB"),
+    ("claims-more", dict(tries=2), "it broke off after 350kB|goes on with another version"),
     ("claims-less", dict(size=350_000), "a file of 349990 bytes, not 350000"),
     ("claims-less", dict(checksum=CHECKSUM), "what arrived is not the file that was published"),
     ("good", dict(checksum="md5:0123"), "what arrived is not the file that was published"),
@@ -395,3 +413,10 @@ def test_what_is_no_file_is_refused_before_anything_is_asked(tmp_path, kind):
     with pytest.raises(ArgumentError, match="is a folder or a device, and no file; name a file to write"):
         fetch("http://127.0.0.1:1/a", tmp_path / "target")
     assert os.lstat(tmp_path / "target").st_ino == before and len(os.listdir(tmp_path)) == 1
+
+
+def test_a_long_pause_does_not_hide_why(tmp_path):
+    "The time was up during the pause, and the request after it was cut."
+    def answer(request, send): send(ok(b"Retry-After: 999999999", b"Content-Length: 0", status=b"429 Slow Down"))
+    with raw_server(answer) as url, pytest.raises(JobError, match="the server answers 429 Too Many Requests"):
+        fetch(url, tmp_path / "a.bin", timeout=.3, tries=1)

@@ -186,7 +186,19 @@ def test_an_interruption_ends_all_downloads(tmp_path):
         while True: send(bytes(500), pause=.05)
     with raw_server(answer) as url:
         running = subprocess.Popen([sys.executable, "-c", ENDLESS, url], cwd=tmp_path, stderr=subprocess.DEVNULL)
-        while not list(tmp_path.glob("new/.incoming-*/photo.part")): time.sleep(.1)
+        while not list(tmp_path.glob("new/.incoming.*/*/photo.part")): time.sleep(.1)
         running.send_signal(signal.SIGINT)
         running.wait(timeout=10)
     assert os.listdir(tmp_path / "new") == []
+
+
+def test_what_is_missing_is_named(tmp_path):
+    table = download_species(pd.DataFrame(dict(label=["cod", "cod", None, " "], url=["", None, "x", "x"])), tmp_path)
+    assert table.reason.tolist() == ["no address", "no address", "no species", "no species"]
+
+
+def test_what_a_killed_download_left_is_swept(tmp_path):
+    from fishlearn.parts import _machine_key
+    (left := tmp_path / f".incoming.{_machine_key()}-999999999-0123456789abcdef.part").mkdir()
+    download_species({}, tmp_path)
+    assert not left.exists() and os.listdir(tmp_path) == []

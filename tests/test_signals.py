@@ -31,6 +31,36 @@ def test_program(tmp_path, name, status):
     assert not any(map(alive, workers))
 
 
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_imports_can_be_stopped(name, status):
+    "A traceback from the middle of an import says nothing to anybody."
+    script = ("import sys; from fishlearn.cli import main; import fishlearn.signals, builtins\n"
+              "real = builtins.__import__\n"
+              "def slow(name, *args):\n    if name == 'typer' and not told: import time; told.append(print('now', flush=True)); time.sleep(20)\n"
+              "    return real(name, *args)\n"
+              "told, builtins.__import__, sys.argv = [], slow, ['fishlearn', '--help']; main()")
+    p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    p.send_signal(getattr(signal, name))
+    _, said = p.communicate(timeout=20)
+    assert (p.returncode, said.count("\n")) == (status, 1) and said.startswith("fishlearn: stopped by "), said
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_signals_at_the_end_change_nothing(stopped):
+    script = ("import atexit, sys, time; from fishlearn.cli import main; from fishlearn.commands.common import _app\n"
+              "atexit.register(lambda: (print('end', flush=True), time.sleep(1.5)))\n"
+              "@_app.command()\ndef wait(seconds: int):\n    print('now', flush=True); time.sleep(seconds)\n"
+              f"sys.argv = ['fishlearn', 'wait', '{9 * stopped}']; main()")
+    p = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    if stopped: p.send_signal(signal.SIGINT)
+    assert p.stdout.readline() == "end\n"
+    for name in ("SIGINT", "SIGTERM"): p.send_signal(getattr(signal, name))
+    _, said = p.communicate(timeout=20)
+    assert (p.returncode, said) == ((130, "fishlearn: stopped by Ctrl-C.\n") if stopped else (0, ""))
+
+
 def alive(pid, seconds=5):
     end = time.time() + seconds
     while time.time() < end:

@@ -23,6 +23,19 @@ from ..errors import ArgumentError
 _app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                    rich_markup_mode="markdown", help="Tell species apart in photos.")
 
+@_app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and warnings, no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+):
+    "Options of every command."
+    if version:
+        from fishlearn import __version__
+        print(__version__)
+        raise typer.Exit()
+
 # %% ../../nbs/commands/common.ipynb #43eb1bdc
 def _print_table(
     rows,                   # rows of cells, shown as text

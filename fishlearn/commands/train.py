@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -225,6 +225,18 @@ def _demo_folder(
         raise ArgumentError(f"{folder / 'photos'} exists already; choose another folder.")
     return folder
 
+@contextmanager
+def _removed_on_error(
+    photos: Path,       # folder that does not exist yet
+) -> Iterator[None]:
+    "Remove the photos that were drawn if the demonstration does not come to its end, so that it can be started again."
+    import shutil
+    try: yield
+    except BaseException:
+        shutil.rmtree(photos, ignore_errors=True)
+        with suppress(OSError): photos.parent.rmdir()
+        raise
+
 # %% ../../nbs/commands/train.ipynb #d6c89e91
 @_app.command()
 def demo(
@@ -238,9 +250,10 @@ def demo(
     from fishlearn.messages import _show, logger
     from fishlearn.samples.fish import sample_fish
     logger.info(f"drawing {9 * per_species} photos of nine invented species into {folder / 'photos'}")
-    sample_fish(folder / "photos", per_species, seed=seed)
-    model = train_species_model(folder / "photos", seed=seed)
+    with _removed_on_error(folder / "photos"):
+        sample_fish(folder / "photos", per_species, seed=seed)
+        model = train_species_model(folder / "photos", seed=seed)
+        model.save(folder / "model")
     _print_evaluation(model.evaluation.metrics())
-    model.save(folder / "model")
     _show(f"\nthe model, its card and its pictures: {folder / 'model'}\n"
           f"try: fishlearn predict \"{folder / 'model'}\" \"{model.evaluation.paths[0]}\"")

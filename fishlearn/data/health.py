@@ -50,7 +50,9 @@ def _check_space(
     there = next(f for f in (folder, *folder.parents) if f.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise JobError(f"Decoded photos need {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free; "
+        from tqdm.std import tqdm
+        needs, has = (tqdm.format_sizeof(size, "B") for size in (needed, free))
+        raise JobError(f"Decoded photos need {needs} in {folder}, but only {has} are free; "
                        f"free some space, or set {variable} to a folder on a larger disk.")
 
 # %% ../../nbs/data/health.ipynb #02ad53ac

@@ -9,15 +9,18 @@ __all__ = ['write_graph', 'torch_engine', 'onnx_engine', 'openvino_engine', 'gra
 
 # %% ../../nbs/models/engines.ipynb #888ec56c
 import os
+import sys
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
 from ..data.reading import _sides
-from ..errors import ArgumentError, JobError, _check_option
+from ..errors import ArgumentError, JobError, _check_option, _is_short_of_memory
 
 # %% ../../nbs/models/engines.ipynb #47a0b8fb
 def write_graph(
@@ -34,6 +37,24 @@ def write_graph(
         torch.onnx.export(net.eval().cpu(), (x,), str(file), input_names=["photos"], output_names=["logits"],
                           dynamo=False, dynamic_axes=dict(photos={0: "n"}, logits={0: "n"}))
     net.to(device)
+
+# %% ../../nbs/models/engines.ipynb #4f2f47fb
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+def _allows_openvino_telemetry() -> bool:
+    "Whether the user has agreed to OpenVINO's statistics; its program `opt_in_out` writes this file."
+    try:
+        folder = Path(os.environ["LOCALAPPDATA"], "Intel Corporation") if os.name == "nt" else Path.home() / "intel"
+        return (folder / "openvino_telemetry").read_text().strip() == "1"
+    except (OSError, KeyError, RuntimeError, ValueError): return False
+
+def _import_openvino():     # the module
+    "Import OpenVINO; without its package for telemetry, it sends nothing."
+    name = "openvino_telemetry"
+    if {"openvino", name} & sys.modules.keys() or _allows_openvino_telemetry(): return import_module("openvino")
+    sys.modules[name] = None    # type: ignore[assignment]
+    try: return import_module("openvino")
+    finally: sys.modules.pop(name, None)
 
 # %% ../../nbs/models/engines.ipynb #4356f7b3
 def torch_engine(
@@ -64,6 +85,7 @@ def onnx_engine(
     options.intra_op_num_threads = threads
     try: session = InferenceSession(str(graph), options, providers=providers)
     except Exception as e:
+        if _is_short_of_memory(e): raise
         raise JobError(f"{graph} is damaged ({type(e).__name__}); copy the model folder again.") from None
     def run(x): return session.run(None, {session.get_inputs()[0].name: x})[0]
     run.bs = 4 if providers == ["CPUExecutionProvider"] else 64  # type: ignore[attr-defined]
@@ -72,8 +94,7 @@ def onnx_engine(
 # %% ../../nbs/models/engines.ipynb #bc0c3336
 def _warm_up_openvino():
     "Set up OpenVINO's exchange of arrays with NumPy; two threads doing so at once can block each other for ever."
-    from openvino import Tensor
-    Tensor(np.zeros(1, np.float32)).data[:] = 0
+    _import_openvino().Tensor(np.zeros(1, np.float32)).data[:] = 0
 
 def openvino_engine(
     graph,                      # path of an ONNX file
@@ -81,7 +102,7 @@ def openvino_engine(
     precision: str = "float32", # or `bfloat16`
 ):                              # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a graph with OpenVINO, on the CPU."
-    from openvino import Core
+    Core = _import_openvino().Core
     _warm_up_openvino()
     cores = os.cpu_count() or 1
     config = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],

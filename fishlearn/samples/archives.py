@@ -16,7 +16,6 @@ import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -27,8 +26,9 @@ from typing import Any, NamedTuple
 from tqdm.auto import tqdm
 
 from ..errors import ArgumentError, JobError
-from ..files import _write_error
+from ..files import _check_place, _write_error
 from ..messages import progress_bar
+from ..parts import _part_folder
 
 # %% ../../nbs/samples/archives.ipynb #1d2b5e1c
 def _is_inside(
@@ -167,6 +167,8 @@ def _write_members(
     try:
         with _open_archive(archive) as opened:
             members = _check_members(_list_members(opened), archive, dest)
+            if all(m.folder for m in members):
+                raise JobError(f"There are no files in {archive}; download it again, or get it from its makers.")
             for m in progress_bar(members, archive.name): _write_member(opened, m, fresh)
     except _TooMany:
         raise JobError(f"{archive} is not unpacked: it has {_MAX_MEMBERS:,} files and folders or more; "
@@ -175,6 +177,9 @@ def _write_members(
         raise JobError(f"{archive} is packed in a way that Python cannot unpack; "
                        "unpack it with another program.") from None
     except (*_DAMAGED, OSError) as e:
+        if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
+            raise JobError(f"{archive} is not unpacked: a name in it is too long for this disk; "
+                           "unpack it with another program.") from None
         if isinstance(e, OSError) and not isinstance(e, _DAMAGED) and e.errno != errno.EINVAL: raise
         raise JobError(f"{archive} is damaged or no zip or tar archive ({type(e).__name__}); "
                        "delete it and download it again.") from None
@@ -191,8 +196,9 @@ def unpack(
     if os.path.lexists(dest): raise ArgumentError(f"{dest} exists already; choose another folder.")
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as spare:
-            fresh = Path(spare) / "new"
+        _check_place(dest, dest)
+        with _part_folder(dest) as spare:
+            fresh = spare / "fresh"
             fresh.mkdir()
             _write_members(archive, dest, fresh)
             inside = list(fresh.iterdir())

@@ -135,7 +135,9 @@ class _WholeRequest(_SingleRequest):
     ) -> None:
         "Store what arrives."
         etag = r.headers.get("ETag", "W/")
-        self.part.start(answer.start, r.headers.get("Last-Modified", "") if etag.startswith("W/") else etag)
+        version = r.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
+        if answer.start: self.part.start(answer.start, self.part.version or version, self.part.total or answer.total)
+        else: self.part.start(0, version, answer.total)
         options = dict(initial=answer.start, unit="B", unit_scale=True) | (dict(disable=True) if self.silent else {})
         with progress_bar(description=self.file.name, total=answer.total or self.size, **options) as bar:
             while block := self.read(r, self.limit(answer)):
@@ -152,6 +154,9 @@ class _WholeRequest(_SingleRequest):
             if answer.start is None:
                 self.part.start()
                 raise _Failure("the server does not resume where it broke off", again=have > 0)
+            if r.status_code != 200 and not self.part.fits(r.headers, answer.total):
+                self.part.start()
+                raise _Failure("the server goes on with another version of the file", again=True)
             if r.status_code == 416: return
             self.accept(r, answer)
             total = answer.total or self.size
@@ -182,11 +187,11 @@ class _ResumedRequest(_ExplainedRequest):
     "Requests until nothing is missing."
     def resume(self) -> None:
         "Request what is missing until the part is complete."
-        fails, most = 0, self.part.size
+        fails, most, failure = 0, self.part.size, None
         while True:
             if not self.part.version and self.size is None and self.checksum is None: self.part.start()
             try: return self.pull()
-            except _Failure as e: failure = e
+            except _Failure as e: failure = failure if failure and self.clock.left <= 0 else e     # cut: not the reason
             fails, most = (0, self.part.size) if self.part.size > most else (fails + 1, most)
             if self.clock.left <= 0: raise self.failed(self.too_slow() or failure.why)
             if fails >= self.tries or not (failure.again or self.is_gone(failure)): break

@@ -86,6 +86,7 @@ class _Part:
         self.data: Any = None   # open files
         self.note: Any = None
         self.version = ""
+        self.total: int | None = None   # bytes of the whole file, as the server said first
 
     @property
     def size(self) -> int:
@@ -109,11 +110,21 @@ def _sound_version(
 # %% ../../nbs/samples/part_file.ipynb #cca09d41
 class _VersionedPart(_Part):
     "A part of a version of a file."
-    def noted(self) -> str:
-        "The version of what has arrived, as the server named it; empty if it did not."
-        if self.note is None: return ""
+    def recall(self) -> None:
+        "Read the version and the length of the whole file, as the server named them."
+        if self.note is None: return
         self.note.seek(0)
-        return _sound_version(self.note.read(1000).decode("latin-1"))
+        version, _, total = self.note.read(1000).decode("latin-1").partition("\n")
+        self.version, self.total = _sound_version(version), int(total) if re.fullmatch("[0-9]{1,15}", total) else None
+
+    def fits(self,
+        headers,            # of an answer to a request for the rest
+        total: int | None,  # bytes of the whole file, if it says so
+    ) -> bool:
+        "Whether an answer is about the same version of the file."
+        said = headers.get("ETag" if self.version.startswith('"') else "Last-Modified", self.version)
+        same = not self.version or said.removeprefix("W/") == self.version
+        return not self.size or same and (None in (total, self.total) or total == self.total)
 
     def headers(self) -> dict:
         "Ask for the missing bytes of the same version."
@@ -123,15 +134,16 @@ class _VersionedPart(_Part):
     def start(self,
         at: int = 0,        # byte to go on from
         version: str = "",  # as the server names it
+        total: int | None = None,   # bytes of the whole file
     ) -> None:
-        "Forget what follows a byte, and write down the version of the file."
+        "Forget what follows a byte, and write down the version and length of the file."
         self.data.truncate(at)
         self.data.seek(at)
-        self.version = _sound_version(version)
+        self.version, self.total = _sound_version(version), total
         if self.note is None: return
         self.note.truncate(0)
         self.note.seek(0)
-        self.note.write(self.version.encode())
+        self.note.write(f"{self.version}\n{total or ''}".encode())
 
 # %% ../../nbs/samples/part_file.ipynb #bec0480d
 class _PartFile(_VersionedPart):
@@ -143,7 +155,7 @@ class _PartFile(_VersionedPart):
             self.path = self.path.with_name(f".{self.path.name}-{secrets.token_hex(8)}")
             data = open(self.path, "x+b", buffering=0)
         self.data, self.note, self.renamed = data, None if self.own else _open_own(self.tag), False
-        self.version = self.noted()
+        self.recall()
         return self
 
     def rename(self,

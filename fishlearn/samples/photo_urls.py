@@ -25,6 +25,7 @@ from ..data.reading import _MAX_BYTES
 from ..errors import ArgumentError, JobError, _check_option
 from ..files import _write_error
 from ..messages import progress_bar
+from ..parts import _part_folder
 from .connection import _is_address
 from .downloads import _Download, _DownloadError
 
@@ -51,6 +52,7 @@ class _PhotoRequests:
     known: dict = field(default_factory=dict)       # from `_known_photos`
     clocks: list = field(default_factory=list)      # of downloads that have begun
     stopped: bool = False
+    spare: Path | None = None   # folder for what is on its way
 
     def get(self,
         url: str,           # address
@@ -104,7 +106,7 @@ class _PhotoDownloads(_PhotoRequests):
         target: Path,       # where the photo goes, without its ending
     ) -> _PhotoRow:
         "Download one photo, and give it its name if it can be read."
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.dest) as spare:
+        with tempfile.TemporaryDirectory(dir=self.spare or self.dest) as spare:
             file = Path(spare) / "photo"
             try: self.get(url, file)
             except JobError as e: return _PhotoRow(None, "missing", f"not downloaded ({e})")
@@ -119,13 +121,25 @@ class _PhotoDownloads(_PhotoRequests):
         url,                # address
     ) -> _PhotoRow:
         "Download one photo of a species into its folder, unless it is there."
-        if not all(isinstance(v, str) and v.strip() for v in (label, url)):
-            return _PhotoRow(None, "missing", "no species" if isinstance(url, str) else "no address")
+        for what, text in (("address", url), ("species", label)):
+            if not isinstance(text, str) or not text.strip(): return _PhotoRow(None, "missing", f"no {what}")
         name = hashlib.sha256(url.strip().encode("utf-8", "backslashreplace")).hexdigest()[:16]
         target = self.dest / _safe_name(label) / name
         if (p := self.known.get((target.parent.name, name))) and p.is_file(): return _PhotoRow(p.as_posix(), "ok", "")
         try: return self.store(url.strip(), target)
         except OSError as e: return _PhotoRow(None, "missing", f"not kept ({e.strerror or type(e).__name__})")
+
+    def rows(self,
+        table: pd.DataFrame,    # from `_address_table`
+        workers: int,           # photos at a time
+    ) -> list:                  # of `_PhotoRow`
+        "Download all photos; stop all downloads when one is interrupted."
+        pool = ThreadPoolExecutor(workers)
+        try: return list(progress_bar(pool.map(self.row, table.label, table.url), "photos", total=len(table)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            self.stop()
+            pool.shutdown()
 
 # %% ../../nbs/samples/photo_urls.ipynb #cbad4764
 def _address_table(
@@ -157,18 +171,12 @@ def download_species(
 ) -> pd.DataFrame:          # `path`, `label`, `group`, `split`, `status`, `reason`, `url`; one row per address
     "Download photos of species; a photo that cannot be downloaded is a row with its reason."
     table, dest = _address_table(urls), Path(dest)
-    pool = ThreadPoolExecutor(workers)
     try:
         dest.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=dest).close()
-        downloads = _PhotoDownloads(dest, timeout, seconds, _known_photos(dest))
-        try:
-            answers = pool.map(downloads.row, table.label, table.url)
-            rows = list(progress_bar(answers, "photos", total=len(table)))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            downloads.stop()
-            pool.shutdown()
+        with _part_folder(dest / "incoming") as spare:
+            downloads = _PhotoDownloads(dest, timeout, seconds, _known_photos(dest), spare=spare)
+            rows = downloads.rows(table, workers)
     except OSError as e: raise _write_error(dest, e) from None
     path, status, reason = zip(*rows, strict=True) if rows else ((), (), ())
     return pd.DataFrame(dict(path=pd.Series(path, dtype=object), label=table.label, group=None, split=None,
