@@ -149,7 +149,7 @@ def test_small_cache_disk_refuses_nothing(here, tmp_path):
     env = {**os.environ, "FISHLEARN_CACHE": str(tmp_path / "small")}
     p = subprocess.run([sys.executable, "-c", script, "check", "photos", "--json", str(tmp_path / "a.json")], cwd=here, env=env, capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
-    assert "but only 0.0 GB are free" in p.stdout and "Until then they are not kept" in p.stdout
+    assert "but only 1.00B are free" in p.stdout and "Until then they are not kept" in p.stdout
     assert json.loads((tmp_path / "a.json").read_text())["photos"] == 16
 
 

@@ -160,7 +160,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(server):
     with pytest.raises(JobError, match="photos.bin cannot be written"):
         fetch(server.at("good"), "hello.txt/photos.bin")
     Path("photos.bin").mkdir()
-    with pytest.raises(JobError, match="photos.bin cannot be written"):
+    with pytest.raises(ArgumentError, match="photos.bin is a folder or a device, and no file"):
         fetch(server.at("good"), "photos.bin", checksum=CHECKSUM)
     assert os.listdir("photos.bin") == []
 

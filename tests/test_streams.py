@@ -65,8 +65,9 @@ JOB = """
 import os
 from pathlib import Path
 from fishlearn import cli
+from fishlearn.commands.common import _app
 from fishlearn.messages import logger
-@cli._app.command()
+@_app.command()
 def job():
     from fishlearn.commands.common import _print_table
     from fishlearn.files import _write_file
