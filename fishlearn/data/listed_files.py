@@ -10,6 +10,7 @@ __all__ = []
 # %% ../../nbs/data/listed_files.ipynb #ba4272e9
 import difflib
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from itertools import islice
@@ -116,10 +117,13 @@ def _search_files(
     return {text: f for text, f in found.items() if f not in unclear}
 
 # %% ../../nbs/data/listed_files.ipynb #c8d3e6ef
+_ODD = re.compile(r"[?%\\]|^\s|\s$|" + _INVISIBLE.pattern)
+
 def _readings(
     name: str,          # of a photo in a table or a file of boxes
 ) -> list:              # of paths
     "What the path of a photo may mean, first as it is written."
+    if name and not _ODD.search(name): return [name]
     plain = name.partition("?d=")[2] or name.partition("?")[0]
     ways = [w.replace("\\", "/") for w in (name, name.strip(), plain, unquote(plain))]
     shown = [_INVISIBLE.sub("", w).strip() for w in ways[1:]]
@@ -141,8 +145,9 @@ def _written_path(
     folders: _Folders,
 ) -> str:           # path of a file, if there is one
     "The path that a text spells out."
-    ways = [os.path.join(root, way) for way in _readings(text)]
-    return next(filter(folders.has, ways), os.path.join(root, text))
+    written = os.path.join(root, text)
+    if folders.has(written): return written
+    return next(filter(folders.has, (os.path.join(root, way) for way in _readings(text)[1:])), written)
 
 def _read_cell(
     cell,           # of any table
