@@ -172,6 +172,7 @@ def _check_place(
         with _part_folder(real): pass
     except (OSError, ValueError) as e: raise _write_error(target, e if isinstance(e, OSError) else str(e)) from None
 
+# %% ../nbs/files.ipynb #ea9401c3
 def _check_stream(
     file,           # pipe, device, terminal or open file
 ) -> None:
@@ -187,6 +188,7 @@ def _check_stream(
         raise ArgumentError(f"{file} is open for reading only; name a file to write.")
     if not os.access(file, os.W_OK): raise _write_error(file, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
+# %% ../nbs/files.ipynb #6f72ff7e
 def _check_path(
     file,           # target, as it was named
     real: Path,     # the same without links

@@ -148,6 +148,7 @@ def _save(
                        f"to {goal}.") from None
     _delete_run(run)
 
+# %% ../../nbs/commands/train.ipynb #ad4d8f97
 def _check_inputs(
     out: Path,      # model folder to write
     *inputs,        # paths of what is read; anything else is ignored
@@ -159,6 +160,7 @@ def _check_inputs(
         if Path(os.path.realpath(path)).is_relative_to(real):
             raise ArgumentError(f"{path} is one of the inputs, so {out} is not replaced; choose another folder.")
 
+# %% ../../nbs/commands/train.ipynb #29a29b47
 def _train_and_save(
     photos: str,    # input
     label: str | None,  # pattern or column

@@ -177,6 +177,7 @@ _BODY = _STYLE + _TABLE + """<div class="card"><h1>Data card</h1>
 {{ show_table(species) }}
 </div>"""
 
+# %% ../../nbs/reports/card_page.ipynb #92db9e33
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Data card</title></head>
