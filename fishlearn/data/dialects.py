@@ -100,7 +100,7 @@ def _refuse_swallowed(
     width: int,         # columns of the header
 ) -> None:
     "Refuse a cell that holds whole rows."
-    if not any("\n" in c or "\r" in c for c in row): return
+    if "\n" not in (cells := "".join(row)) and "\r" not in cells: return
     first, *more = ([c.strip() for c in r.split(separator)] for r in separator.join(row).splitlines())
     alike = lambda a, b: (_is_photo_name(a) and _is_photo_name(b)
                           or re.search(r"\d", a) and re.sub(r"\d", "0", a) == re.sub(r"\d", "0", b))
@@ -178,18 +178,26 @@ class _Columns:
         header: list,       # names of columns
     ):
         self.names = [_clean_text(str(n)) for n in header]
-        self.cells, self.known = [[] for _ in header], [{} for _ in header]
+        self.cells, self.known, self.rows = [[] for _ in header], [{} for _ in header], []
 
     def add(self,
         row: list,          # cells
     ) -> None:
         "Add a row."
-        for cells, known, cell in zip_longest(self.cells, self.known, row[:len(self.names)]):
-            cell = None if cell in _EMPTY else _active(cell)
-            cells.append(known.setdefault(cell, cell) if len(known) < 10_000 else known.get(cell, cell))
+        self.rows.append(row[:len(self.names)])
+        if len(self.rows) == 256: self.store()      # fewer than what sets off Python's garbage collector
+
+    def store(self) -> None:
+        "Sort the cells of the last rows into columns."
+        for all_cells, known, column in zip(self.cells, self.known, zip_longest(self.names, *self.rows), strict=True):
+            cells = [None if c in _EMPTY else _active(c) for c in column[1:]]
+            if len(known) < 10_000: all_cells.extend([known.setdefault(c, c) for c in cells])
+            else: all_cells.extend([known.get(c, c) for c in cells])
+        self.rows = []
 
     def frame(self) -> pd.DataFrame:    # columns without a name and a cell are left out
         "All rows as a table; empty cells are missing."
+        self.store()
         kept = [i for i, n in enumerate(self.names) if n or any(c is not None for c in self.cells[i])]
         names = _check_header([self.names[i] for i in kept])
         return pd.DataFrame({n: pd.Series(self.cells[i], dtype=object) for n, i in zip(names, kept, strict=True)})

@@ -90,4 +90,5 @@ def _is_address(
 ) -> bool:
     "Whether a path is an address on the internet, and not a file."
     if "://" in text[:9]: return not text.lower().startswith("file://")
+    if text[:2] != "//" and "." not in text.partition("/")[0]: return False
     return _HOST.match(text) is not None and not os.path.exists(text.partition("#xywh=")[0])

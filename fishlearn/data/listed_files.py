@@ -37,8 +37,8 @@ class _Folders(dict):
         path: str           # of a file
     ) -> bool:
         "Whether a file exists."
-        folder, name = os.path.split(_disk_path(path))
-        names = self[folder]
+        folder, mark, name = _disk_path(path).replace(os.sep, "/").rpartition("/")
+        names = self[folder + mark]
         try: return names is not None and (name in names or os.path.exists(_disk_path(path)))
         except ValueError: return False
 
@@ -47,7 +47,7 @@ def _folded(
     name: str,      # of a file or a folder
 ) -> str:
     "A name in small letters and in one form of Unicode."
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 def _file_index(
     folder: str,                # where to look
@@ -94,7 +94,8 @@ def _named_alike(
     *roots          # folders that were searched
 ) -> str | None:    # a path, if one file fits best
     "The file below a folder that a path means."
-    found = index.get(_folded(text.replace("\\", "/").rstrip("/").rpartition("/")[2]), [])
+    found = index.get(_folded(text.replace("\\", "/").rstrip("/").rpartition("/")[2]))
+    if not found: return None
     fits = {f: a for f in found if (a := _agreement(text, _below(f, *roots)))}
     best = max(fits.values(), default=())
     alike = [f for f, a in fits.items() if a == best]
@@ -108,7 +109,7 @@ def _search_files(
 ) -> dict:              # path as written → path of the file
     "Find files by their names, and leave those that several paths may mean."
     index, found, longer = _file_index(root or "."), {}, defaultdict(set)
-    for text in texts:
+    for text in texts if index else ():
         file = next(filter(None, (_named_alike(way, index, root) for way in _readings(text))), None)
         if file is None: continue
         found[text], folders = file, _folders_of(text)
@@ -117,13 +118,18 @@ def _search_files(
     return {text: f for text, f in found.items() if f not in unclear}
 
 # %% ../../nbs/data/listed_files.ipynb #c8d3e6ef
-_ODD = re.compile(r"[?%\\]|^\s|\s$|" + _INVISIBLE.pattern)
+def _is_plain(
+    name: str,      # path as it is written
+) -> bool:
+    "Whether a path can be read in one way only."
+    odd = "?" in name or "%" in name or "\\" in name or name.strip() != name
+    return not odd and (name.isascii() or not _INVISIBLE.search(name))
 
 def _readings(
     name: str,          # of a photo in a table or a file of boxes
 ) -> list:              # of paths
     "What the path of a photo may mean, first as it is written."
-    if name and not _ODD.search(name): return [name]
+    if name and _is_plain(name): return [name]
     plain = name.partition("?d=")[2] or name.partition("?")[0]
     ways = [w.replace("\\", "/") for w in (name, name.strip(), plain, unquote(plain))]
     shown = [_INVISIBLE.sub("", w).strip() for w in ways[1:]]
@@ -135,7 +141,7 @@ def _split_cell(
 ) -> tuple:         # path as it is written, and the region in it
     "The path and the region in a cell."
     text = str(cell)
-    if text.lower().startswith("file://"): text = unquote(urlsplit(text).path)
+    if text[:7].lower() == "file://": text = unquote(urlsplit(text).path)
     text, mark, region = text.partition("#xywh=")
     return text, mark + region
 
@@ -143,22 +149,24 @@ def _written_path(
     text: str,      # path as it is written
     root: str,      # folder that relative paths start from
     folders: _Folders,
-) -> str:           # path of a file, if there is one
+) -> tuple:         # path, and whether it is the path of a file
     "The path that a text spells out."
     written = os.path.join(root, text)
-    if folders.has(written): return written
-    return next(filter(folders.has, (os.path.join(root, way) for way in _readings(text)[1:])), written)
+    if folders.has(written): return written, True
+    if _is_plain(text): return written, False
+    found = next(filter(folders.has, (os.path.join(root, way) for way in _readings(text)[1:])), None)
+    return found or written, found is not None
 
 def _read_cell(
     cell,           # of any table
     root: str,      # folder that relative paths start from
     folders: _Folders,
-) -> tuple:         # text, empty for an address; path, None for an empty cell; region in it
+) -> tuple:         # text, empty for an address; path, None for an empty cell; region in it; is it a file?
     "What a cell of a table means, without a search."
-    if not isinstance(cell, str) and (cell is None or cell != cell) or not str(cell).strip(): return "", None, ""
+    if not isinstance(cell, str) and (cell is None or cell != cell) or not str(cell).strip(): return "", None, "", False
     text, region = _split_cell(cell)
-    path = _written_path(text, root, folders)
-    return ("", str(cell), "") if _is_address(text) and not folders.has(path) else (text, path, region)
+    path, there = _written_path(text, root, folders)
+    return (text, path, region, there) if there or not _is_address(text) else ("", str(cell), "", False)
 
 # %% ../../nbs/data/listed_files.ipynb #8ba8847e
 class _ListedFiles(NamedTuple):
@@ -173,13 +181,19 @@ def _find_listed(
 ) -> _ListedFiles:
     "Find the files that a table lists."
     root, folders = str(root), _Folders()
-    rows = [_read_cell(cell, root, folders) for cell in cells]
-    lost = dict.fromkeys(text for text, path, _ in rows if search and text and not folders.has(path))
-    taken = {os.path.normpath(path) for text, path, _ in rows if lost and path and text not in lost}
+    texts, paths, regions, lost, other = [], [], {}, {}, {}
+    plain = lambda text: (os.path.join(root, text), os.path.join(root, text.replace("\\", "/")))
+    for i, cell in enumerate(cells):
+        text, path, region, is_file = _read_cell(cell, root, folders)
+        texts.append(text)
+        paths.append(path)
+        if region: regions[i] = region
+        if search and text and not is_file: lost[text] = path
+        if is_file and path not in plain(text): other[text] = path
+    taken = {os.path.normpath(p) for t, p in zip(texts, paths, strict=True) if lost and p and t not in lost}
     found = _search_files(list(lost), root, taken) if lost else {}
-    plain = lambda text: {os.path.join(root, text), os.path.join(root, text.replace("\\", "/"))}
-    other = {text: path for text, path, _ in rows if text and text not in lost and path not in plain(text)}
-    return _ListedFiles([path and found.get(text, path) + region for text, path, region in rows], found | other)
+    paths = [p and found.get(t, p) + regions.get(i, "") for i, (t, p) in enumerate(zip(texts, paths, strict=True))]
+    return _ListedFiles(paths, found | other)
 
 # %% ../../nbs/data/listed_files.ipynb #8e3868db
 def _missing_reason(
