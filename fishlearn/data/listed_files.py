@@ -10,7 +10,6 @@ __all__ = []
 # %% ../../nbs/data/listed_files.ipynb #ba4272e9
 import difflib
 import os
-import re
 import unicodedata
 from collections import defaultdict
 from itertools import islice
