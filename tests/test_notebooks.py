@@ -1,10 +1,16 @@
 "Every notebook is a test: its cells run from top to bottom, on the modules exported from it."
 import ast
+import atexit
+import ctypes
+import gc
 import os
+import signal
 import symtable
+import sys
 import tempfile
 from functools import partial
 
+import matplotlib.pyplot as plt
 import nbdev.test
 import pytest
 from nbdev.config import get_config
@@ -57,8 +63,25 @@ def folders(monkeypatch):
         yield
 
 
+@pytest.fixture
+def forgotten(monkeypatch):
+    "IPython keeps what a page has made until the process ends, and nbdev a handler that ends it without a word."
+    shells, start, handler = [], nbdev.test.CaptureShell, signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(nbdev.test, "CaptureShell", lambda *a, **kw: shells.append(start(*a, **kw)) or shells[-1])
+    yield
+    signal.signal(signal.SIGINT, handler)
+    for shell in shells:
+        shell.close()
+        shell.reset(new_session=False)
+        atexit.unregister(shell.atexit_operations)
+    shells.clear()
+    plt.close("all")
+    gc.collect()
+    if sys.platform.startswith("linux"): ctypes.CDLL(None).malloc_trim(0)
+
+
 @pytest.mark.parametrize("notebook", map(as_parameter, NOTEBOOKS))
-def test_notebook(notebook, folders, monkeypatch):
+def test_notebook(notebook, folders, forgotten, monkeypatch):
     monkeypatch.setattr(nbdev.test, "NBProcessor", partial(NBProcessor, procs=ImportExports))
     options = dict(skip_flags=config.tst_flags.split(), cell_timeout=config.cell_timeout or None)
     passed, _ = nbdev.test.test_nb(notebook, basepath=config.config_path, **options)
