@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,6 +93,11 @@ def onnx_engine(
     return run
 
 # %% ../../nbs/models/engines.ipynb #bc0c3336
+@lru_cache
+def _openvino_core():   # OpenVINO's `Core`
+    "Start OpenVINO once per process: on CPUs with AMX, a signal after the end of several would crash Python."
+    return _import_openvino().Core()
+
 def _warm_up_openvino():
     "Set up OpenVINO's exchange of arrays with NumPy; two threads doing so at once can block each other for ever."
     _import_openvino().Tensor(np.zeros(1, np.float32)).data[:] = 0
@@ -102,12 +108,12 @@ def openvino_engine(
     precision: str = "float32", # or `bfloat16`
 ):                              # function: float32 (n, 3, h, w) → float32 (n, outputs)
     "Run a graph with OpenVINO, on the CPU."
-    Core = _import_openvino().Core
+    core = _openvino_core()
     _warm_up_openvino()
     cores = os.cpu_count() or 1
     config = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
               "INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": max(1, cores // threads)}
-    model = Core().compile_model(str(graph), "CPU", config)
+    model = core.compile_model(str(graph), "CPU", config)
     def run(x): return model.create_infer_request().infer([x])[0]
     run.bs = 4  # type: ignore[attr-defined]
     return run
