@@ -11,7 +11,6 @@ from fishlearn.errors import ArgumentError, JobError
 from fishlearn.models.backbones import DEFAULT_ARCH, create_net
 from fishlearn.models.engines import graph_engine, onnx_engine, openvino_engine, torch_engine, write_graph
 
-
 SIGNAL_AFTER_ENGINES = """
 import gc, signal, sys
 import numpy as np
