@@ -111,7 +111,7 @@ def _open(
         return tables()
     try:
         if not _wait(file, begin, patience): _create(file, base, tables, patience)
-        if tables() != _SCHEMA: raise _UnusableFile("is not a cache of this version")
+        if _wait(file, tables, patience) != _SCHEMA: raise _UnusableFile("is not a cache of this version")
     except BaseException as e:
         base.close()
         if not _is_full(e): raise

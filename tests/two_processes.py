@@ -2,6 +2,7 @@
 import atexit
 import json
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -29,8 +30,11 @@ torch.set_num_threads(1)
 
 @atexit.register
 def last_of_all():
-    "Write which threads are left when everything else has ended; Linux only."
-    threads = [f.read_text() for f in Path("/proc/self/task").glob("*/comm")]
+    "Write which threads are left a moment after everything else has ended; Linux only."
+    end = time.monotonic() + 3
+    while "gloo" in " ".join(threads := [f.read_text() for f in Path("/proc/self/task").glob("*/comm")]):
+        if time.monotonic() > end: break
+        time.sleep(.05)
     (folder / f"threads{rank}.txt").write_text(" ".join(threads))
 
 
