@@ -113,3 +113,15 @@ def test_a_name_that_only_looks_like_a_code_is_opened_as_it_is(tmp_path):
     try: photo(Path(folder, r"\udca0.jpg"))
     except OSError: pytest.skip("this system allows no such names")
     assert check_photos(from_folder(tmp_path)).status.tolist() == ["ok"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names on Windows are text")
+@pytest.mark.parametrize("name", [b"#xywh=0,0,0,0", b"a.jpg#xywh=1,2,3,4"])
+def test_a_file_named_like_a_part_of_a_photo(tmp_path, name):
+    "Also below a folder whose name is not UTF-8."
+    folder = os.path.join(os.fsencode(tmp_path / "photos"), b"\x80")
+    os.makedirs(folder)
+    photo(tmp_path / "a.jpg")
+    os.rename(tmp_path / "a.jpg", os.path.join(folder, name))
+    table = check_photos(from_folder(tmp_path / "photos"))
+    assert table.status.tolist() == ["ok"] and table.width.tolist() == [40]

@@ -25,7 +25,7 @@ def _match_box(
 ) -> re.Match | None:
     "The parts of a path that means a part of a photo; None for a whole photo."
     match = _FRAGMENT.fullmatch(str(photo))
-    return match if match and not os.path.exists(str(photo)) else None
+    return match if match and not os.path.exists(_disk_path(str(photo))) else None
 
 def _without_region(
     photo,          # path, perhaps with `#xywh=…`
